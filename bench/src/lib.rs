@@ -1,0 +1,2 @@
+//! Workloads and measurements.
+#![forbid(unsafe_code)]

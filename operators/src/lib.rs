@@ -1,0 +1,2 @@
+//! Rows, plans and operators.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The command `sakia`.
+#![forbid(unsafe_code)]
+fn main() {}
