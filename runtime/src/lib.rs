@@ -1,1 +1,21 @@
-//! Shards and their hosts.
+//! Shards and the two hosts that drive them.
+//!
+//! A **shard** is a plain state machine: messages, requests and durable positions come in as arguments, log records and
+//! outgoing messages are left in buffers for the host to move. The live host (one process and one pinned Glommio
+//! executor a shard, rings in shared memory) and the simulated host (all shards on one thread, from one seed) drive
+//! the same code through the same moves.
+//!
+//! Reading order is the order of the modules below. The words (label, cut, tree clock, step, link, steering, ...) are
+//! explained where their types stand.
+
+#![deny(unsafe_code)]
+
+pub mod clock;
+pub mod message;
+mod outbox;
+pub mod recovery;
+pub mod shard;
+pub mod links;
+pub mod machine;
+
+pub use clock::{Cut, FrontId, FrontSlot, Label, Link, ShardId, TreeClock};

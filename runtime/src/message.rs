@@ -1,0 +1,156 @@
+//! What lies on the rings: messages between shards, requests of fronts, replies to fronts.
+//!
+//! Each is one archived rkyv value, written once and read in place: in the ring, in the log and in a replay the
+//! bytes are the same. They are checked (`rkyv::access`) before use; the cost does not depend on the number of rows,
+//! which lie in one byte string a batch.
+
+use crate::clock::TreeClock;
+use operators::{Batch, Rows, WriteKind};
+use rkyv::rancor::Error;
+use rkyv::util::AlignedVec;
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// What one step of a shard has for another: its clock after the step, and for each exchange the deltas of the keys
+/// that the other owns.
+#[derive(Archive, Serialize, Deserialize, Debug, Default)]
+pub struct Message {
+    /// The sender's state when it published this.
+    pub clock: TreeClock,
+    /// Deltas by the exchange they go through.
+    pub shares: Vec<Share>,
+}
+
+/// Deltas for one exchange.
+#[derive(Archive, Serialize, Deserialize, Debug, Default)]
+pub struct Share {
+    /// The exchange (an `OperatorId`).
+    pub exchange: u32,
+    /// What it brings.
+    pub batch: Batch,
+}
+
+/// What a front asks of one shard. Its sequence number counts the requests of one front to one shard from 1 and is
+/// also the label of its frame on the ring.
+#[derive(Archive, Serialize, Deserialize, Debug)]
+pub struct Request {
+    /// The front's `FrontId`.
+    pub front: u64,
+    /// Counts the requests of this front to this shard from 1.
+    pub sequence: u64,
+    /// What is asked.
+    pub body: Ask,
+}
+
+/// The kinds of request.
+#[derive(Archive, Serialize, Deserialize, Debug)]
+pub enum Ask {
+    /// Change rows of a table that the shard owns. All or none of the rows are applied.
+    Write {
+        /// The table (`TableId`).
+        table: u32,
+        /// Insert, upsert or delete.
+        kind: WriteKind,
+        /// Whole rows, or only the primary keys to delete.
+        rows: Rows,
+    },
+    /// Read rows of a view by key.
+    Lookup {
+        /// The view (`ViewId`).
+        view: u32,
+        /// The most rows to return for each key.
+        limit: u32,
+        /// The keys.
+        keys: Rows,
+    },
+}
+
+/// Answers to one front, with the state of the shard that they were read from or applied in.
+#[derive(Archive, Serialize, Deserialize, Debug, Default)]
+pub struct Reply {
+    /// The shard's state.
+    pub clock: TreeClock,
+    /// Answers to requests, in no particular order.
+    pub answers: Vec<Answer>,
+}
+
+/// The answer to one request.
+#[derive(Archive, Serialize, Deserialize, Debug)]
+pub struct Answer {
+    /// The request's sequence number.
+    pub sequence: u64,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a request.
+#[derive(Archive, Serialize, Deserialize, Debug)]
+pub enum Outcome {
+    /// The write is durable and applied.
+    Written {
+        /// Rows inserted, replaced or deleted.
+        changed: u32,
+    },
+    /// The rows found.
+    Found {
+        /// How many rows for each key, in the order of the keys.
+        counts: Vec<u32>,
+        /// The rows, key after key.
+        rows: Rows,
+    },
+    /// Nothing was done.
+    Refused {
+        /// Which kind of refusal.
+        reason: Refusal,
+        /// What, where, and what to do.
+        message: String,
+    },
+}
+
+/// Why a request was refused.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[rkyv(derive(Debug, Clone, Copy, PartialEq, Eq))]
+pub enum Refusal {
+    /// The bytes are not a request, or rows do not fit the table or view.
+    Invalid,
+    /// There is no such table or view.
+    Unknown,
+    /// A row with this primary key exists.
+    DuplicateKey,
+    /// The log has no room for more writes.
+    DiskFull,
+    /// The answer would be larger than a reply may be.
+    TooLarge,
+}
+
+/// The most bytes of a request; a front splits larger batches.
+pub const REQUEST_BYTES_MAX: usize = 1 << 20;
+
+/// Reads a message in place.
+pub fn read_message(bytes: &[u8]) -> Result<&ArchivedMessage, Error> {
+    rkyv::access::<ArchivedMessage, Error>(bytes)
+}
+
+/// Reads a request in place.
+pub fn read_request(bytes: &[u8]) -> Result<&ArchivedRequest, Error> {
+    rkyv::access::<ArchivedRequest, Error>(bytes)
+}
+
+/// Reads a reply in place.
+pub fn read_reply(bytes: &[u8]) -> Result<&ArchivedReply, Error> {
+    rkyv::access::<ArchivedReply, Error>(bytes)
+}
+
+/// Archives a message into `buffer`, whose memory is reused.
+pub fn write_message(message: &Message, buffer: AlignedVec) -> AlignedVec {
+    rkyv::api::high::to_bytes_in::<_, Error>(message, buffer).expect("a vector takes any message")
+}
+
+/// Archives a request into `buffer`, whose memory is reused.
+pub fn write_request(request: &Request, buffer: AlignedVec) -> AlignedVec {
+    rkyv::api::high::to_bytes_in::<_, Error>(request, buffer).expect("a vector takes any request")
+}
+
+/// Archives a reply into `buffer`, whose memory is reused.
+pub fn write_reply(reply: &Reply, buffer: AlignedVec) -> AlignedVec {
+    rkyv::api::high::to_bytes_in::<_, Error>(reply, buffer).expect("a vector takes any reply")
+}
