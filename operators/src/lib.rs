@@ -1,2 +1,23 @@
-//! Rows, plans and operators.
+//! Rows, plans and operators: the pure core of a shard. Nothing here knows of threads, files or time.
 #![forbid(unsafe_code)]
+
+pub mod value;
+pub mod row;
+pub mod batch;
+pub mod hash;
+pub mod order;
+pub mod error;
+pub mod expr;
+pub mod accumulator;
+pub mod plan;
+pub mod dataflow;
+pub mod distinct;
+pub mod top_k;
+
+pub use batch::{Batch, DeltaBuffer, Deltas};
+pub use dataflow::{Dataflow, Outputs, WriteKind};
+pub use error::{LookupError, PlanError, WriteError};
+pub use order::{asc, desc};
+pub use plan::{Column, JoinKind, OperatorId, Plan, PlanBuilder, Stream, TableId, ViewId, column};
+pub use row::{Row, RowBuilder, Rows, RowsIter};
+pub use value::{Datum, Type};

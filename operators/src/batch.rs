@@ -1,0 +1,88 @@
+//! Batches: deltas in one message, and the buffers that they are gathered in.
+//!
+//! A frame is a signed weight (i64, little endian) and a row. Frames lie one after another, so the same bytes are
+//! written once by the sender and read in place by the receiver, archived or not.
+
+use crate::row::{Row, u64_at};
+
+/// Deltas as they travel in a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Batch {
+    /// How many deltas there are.
+    pub count: u32,
+    /// The frames, without gaps.
+    pub deltas: Vec<u8>,
+}
+
+/// Where operators put their output: a batch that is cleared and filled again.
+pub type DeltaBuffer = Batch;
+
+impl Batch {
+    /// No deltas.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a row with its weight. A weight of zero is nothing and is left out.
+    #[inline]
+    pub fn push(&mut self, row: Row<'_>, weight: i64) {
+        if weight == 0 {
+            return;
+        }
+        self.deltas.extend_from_slice(&weight.to_le_bytes());
+        self.deltas.extend_from_slice(row.bytes_all());
+        self.count += 1;
+    }
+
+    /// Appends frames as they are.
+    #[inline]
+    pub fn push_frames(&mut self, deltas: Deltas<'_>, count: u32) {
+        self.deltas.extend_from_slice(deltas.0);
+        self.count += count;
+    }
+
+    /// The deltas in order.
+    #[inline]
+    pub fn deltas(&self) -> Deltas<'_> {
+        Deltas(&self.deltas)
+    }
+
+    /// Whether there are no deltas.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.deltas.is_empty()
+    }
+
+    /// Forgets all deltas and keeps the memory.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.count = 0;
+        self.deltas.clear();
+    }
+}
+
+/// Iterates over frames, native or archived.
+#[derive(Debug, Clone, Copy)]
+pub struct Deltas<'a>(pub &'a [u8]);
+
+impl<'a> Deltas<'a> {
+    /// How many deltas there are; walks over all of them.
+    pub fn count_frames(self) -> u32 {
+        self.count() as u32
+    }
+}
+
+impl<'a> Iterator for Deltas<'a> {
+    type Item = (Row<'a>, i64);
+
+    #[inline]
+    fn next(&mut self) -> Option<(Row<'a>, i64)> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let weight = u64_at(self.0, 0) as i64;
+        let row = Row::at(&self.0[8..]);
+        self.0 = &self.0[8 + row.bytes_all().len()..];
+        Some((row, weight))
+    }
+}

@@ -1,0 +1,140 @@
+//! What can go wrong: a plan that does not fit together, a write that the schema forbids, a lookup of nothing.
+
+use crate::plan::Column;
+use crate::row::RowError;
+
+/// A plan is wrong. The message names the operator and what there is instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// A column is named that the operator's input does not have.
+    #[error("{operator}: there is no column {column:?}, only {}", names(available))]
+    UnknownColumn {
+        /// The operator that names it.
+        operator: String,
+        /// The name.
+        column: String,
+        /// The columns of the input.
+        available: Vec<String>,
+    },
+    /// A table is named that the plan does not have.
+    #[error("there is no table {table:?}, only {}", names(available))]
+    UnknownTable {
+        /// The name.
+        table: String,
+        /// The tables of the plan.
+        available: Vec<String>,
+    },
+    /// A view is named that the plan does not have.
+    #[error("there is no view {view:?}, only {}", names(available))]
+    UnknownView {
+        /// The name.
+        view: String,
+        /// The views of the plan.
+        available: Vec<String>,
+    },
+    /// Types do not fit.
+    #[error("{operator}: {message}")]
+    Type {
+        /// The operator.
+        operator: String,
+        /// What does not fit.
+        message: String,
+    },
+    /// Anything else: duplicate names, empty lists, limits.
+    #[error("{operator}: {message}")]
+    Invalid {
+        /// The operator.
+        operator: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl PlanError {
+    /// A column that is not among `columns`. The operator is filled in by [`PlanError::in_operator`].
+    pub fn unknown_column(column: &str, columns: &[Column]) -> Self {
+        PlanError::UnknownColumn {
+            operator: String::new(),
+            column: column.to_owned(),
+            available: columns.iter().map(|column| column.name.clone()).collect(),
+        }
+    }
+
+    /// Types that do not fit. The operator is filled in by [`PlanError::in_operator`].
+    pub fn types(message: impl Into<String>) -> Self {
+        PlanError::Type { operator: String::new(), message: message.into() }
+    }
+
+    /// Another mistake. The operator is filled in by [`PlanError::in_operator`].
+    pub fn invalid(message: impl Into<String>) -> Self {
+        PlanError::Invalid { operator: String::new(), message: message.into() }
+    }
+
+    /// Names the operator that the error belongs to, unless it is named already.
+    pub fn in_operator(mut self, name: &str) -> Self {
+        match &mut self {
+            PlanError::UnknownColumn { operator, .. }
+            | PlanError::Type { operator, .. }
+            | PlanError::Invalid { operator, .. }
+                if operator.is_empty() =>
+            {
+                name.clone_into(operator);
+            }
+            _ => {}
+        }
+        self
+    }
+}
+
+/// A write is refused; nothing of it was done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The table does not exist.
+    #[error("there is no table {0}")]
+    UnknownTable(u32),
+    /// A row does not fit the table's columns.
+    #[error("table {table:?}: {error}")]
+    Malformed {
+        /// The table.
+        table: String,
+        /// The row and what is wrong with it.
+        error: RowError,
+    },
+    /// An inserted key is there already, or twice in the same write.
+    #[error("table {table:?} already has a row with the key {key}")]
+    DuplicateKey {
+        /// The table.
+        table: String,
+        /// The key, as text.
+        key: String,
+    },
+    /// The table has reached the size that its index can address.
+    #[error("table {table:?} is full")]
+    Full {
+        /// The table.
+        table: String,
+    },
+}
+
+/// A lookup is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookupError {
+    /// The view does not exist.
+    #[error("there is no view {0}")]
+    UnknownView(u32),
+    /// The key does not fit the view's key columns.
+    #[error("view {view:?}: the key does not fit: {error}")]
+    Malformed {
+        /// The view.
+        view: String,
+        /// What is wrong with it.
+        error: RowError,
+    },
+}
+
+fn names(available: &[String]) -> String {
+    if available.is_empty() { "nothing".to_owned() } else { available.join(", ") }
+}
