@@ -4,6 +4,10 @@
 pub mod value;
 pub mod row;
 pub mod batch;
+pub mod arena;
+pub mod index;
+pub mod arrangement;
+pub mod table;
 pub mod hash;
 pub mod order;
 pub mod error;
