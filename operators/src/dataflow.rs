@@ -34,6 +34,12 @@ impl Outputs {
         batches.iter().filter(|(_, batch)| !batch.is_empty()).map(|(id, batch)| (*id, batch))
     }
 
+    /// Like [`Outputs::for_shard`], for a caller that swaps the batches out against empty ones.
+    pub fn for_shard_mut(&mut self, destination: u16) -> impl Iterator<Item = (OperatorId, &mut Batch)> {
+        let batches = &mut self.destinations[destination as usize];
+        batches.iter_mut().filter(|(_, batch)| !batch.is_empty()).map(|(id, batch)| (*id, batch))
+    }
+
     /// Whether nothing goes anywhere.
     pub fn is_empty(&self) -> bool {
         self.destinations.iter().flatten().all(|(_, batch)| batch.is_empty())
@@ -94,6 +100,11 @@ impl Dataflow {
 
     /// Runs everything queued through the graph; what is for other shards goes into `out`, which is cleared first.
     pub fn finish(&mut self, out: &mut Outputs) {
+        todo!()
+    }
+
+    /// Checks bytes from a client as keys of a view (rows of its key columns); returns how many there are.
+    pub fn validate_keys(&self, view: ViewId, keys: &[u8]) -> Result<u32, LookupError> {
         todo!()
     }
 

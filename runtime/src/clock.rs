@@ -73,7 +73,11 @@ impl Cut {
     /// Records that `link` has been consumed up to `position`, which must be an advance.
     pub fn advance(&mut self, link: Link, position: u64) {
         let slot = self.slot(link);
-        assert!(position > self.positions[slot], "{link} goes back from {} to {position}", self.positions[slot]);
+        assert!(
+            position > self.positions[slot],
+            "{link} goes back from {} to {position}",
+            self.positions[slot]
+        );
         self.positions[slot] = position;
     }
 

@@ -10,12 +10,18 @@
 
 #![deny(unsafe_code)]
 
+mod admit;
 pub mod clock;
-pub mod message;
-mod outbox;
-pub mod recovery;
-pub mod shard;
+mod front_state;
+mod ingest;
 pub mod links;
 pub mod machine;
+pub mod map;
+pub mod message;
+mod outbox;
+pub mod record;
+pub mod recovery;
+pub mod ring;
+pub mod shard;
 
 pub use clock::{Cut, FrontId, FrontSlot, Label, Link, ShardId, TreeClock};

@@ -5,6 +5,7 @@
 //! which lie in one byte string a batch.
 
 use crate::clock::TreeClock;
+use operators::dataflow::ArchivedWriteKind;
 use operators::{Batch, Rows, WriteKind};
 use rkyv::rancor::Error;
 use rkyv::util::AlignedVec;
@@ -43,6 +44,7 @@ pub struct Request {
 
 /// The kinds of request.
 #[derive(Archive, Serialize, Deserialize, Debug)]
+#[rkyv(attr(allow(missing_docs)))]
 pub enum Ask {
     /// Change rows of a table that the shard owns. All or none of the rows are applied.
     Write {
@@ -84,6 +86,7 @@ pub struct Answer {
 
 /// What came of a request.
 #[derive(Archive, Serialize, Deserialize, Debug)]
+#[rkyv(attr(allow(missing_docs)))]
 pub enum Outcome {
     /// The write is durable and applied.
     Written {
@@ -153,4 +156,13 @@ pub fn write_request(request: &Request, buffer: AlignedVec) -> AlignedVec {
 /// Archives a reply into `buffer`, whose memory is reused.
 pub fn write_reply(reply: &Reply, buffer: AlignedVec) -> AlignedVec {
     rkyv::api::high::to_bytes_in::<_, Error>(reply, buffer).expect("a vector takes any reply")
+}
+
+/// The kind of write that an archived one stands for.
+pub fn kind_of(kind: &ArchivedWriteKind) -> WriteKind {
+    match kind {
+        ArchivedWriteKind::Insert => WriteKind::Insert,
+        ArchivedWriteKind::Upsert => WriteKind::Upsert,
+        ArchivedWriteKind::Delete => WriteKind::Delete,
+    }
 }

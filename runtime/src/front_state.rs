@@ -1,0 +1,116 @@
+//! What a shard keeps for each attached front: answers being gathered, replies waiting for the ring, and requests
+//! whose ring space is not free yet.
+
+use crate::clock::{FrontId, FrontSlot, Label, TreeClock};
+use crate::message::{self, Answer, Outcome, Reply};
+use crate::outbox::{BufferPool, Outbox};
+use rkyv::util::AlignedVec;
+use std::collections::VecDeque;
+use wal::Lsn;
+
+/// All attached fronts, by slot.
+#[derive(Default)]
+pub(crate) struct Fronts {
+    slots: Vec<Option<Attached>>,
+    reply: Reply,
+}
+
+struct Attached {
+    id: FrontId,
+    answers: Vec<Answer>,
+    outbox: Outbox,
+    /// Requests taken: the record that must be durable (none for those that were not logged), and the ring's token.
+    releases: VecDeque<(Lsn, u64)>,
+}
+
+impl Fronts {
+    pub(crate) fn attach(&mut self, slot: FrontSlot, id: FrontId) {
+        let index = usize::from(slot.0);
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+        }
+        assert!(self.slots[index].is_none(), "front slot {slot} is taken");
+        self.slots[index] =
+            Some(Attached { id, answers: Vec::new(), outbox: Outbox::default(), releases: VecDeque::new() });
+    }
+
+    pub(crate) fn detach(&mut self, slot: FrontSlot) {
+        if let Some(front) = self.slots.get_mut(usize::from(slot.0)) {
+            *front = None;
+        }
+    }
+
+    /// The front in `slot`.
+    pub(crate) fn id(&self, slot: FrontSlot) -> Option<FrontId> {
+        self.slots.get(usize::from(slot.0))?.as_ref().map(|front| front.id)
+    }
+
+    /// Whether the ring has all replies made for the front.
+    pub(crate) fn is_drained(&self, slot: FrontSlot) -> bool {
+        self.get(slot).is_some_and(|front| front.outbox.is_empty())
+    }
+
+    /// Gathers an answer; dropped if the front is gone.
+    pub(crate) fn answer(&mut self, id: FrontId, sequence: u64, outcome: Outcome) {
+        if let Some(front) = self.slots.iter_mut().flatten().find(|front| front.id == id) {
+            front.answers.push(Answer { sequence, outcome });
+        }
+    }
+
+    /// Makes one reply of the answers gathered for each front that may have it; drops those of the others.
+    pub(crate) fn seal(
+        &mut self,
+        label: Label,
+        clock: &TreeClock,
+        pool: &mut BufferPool,
+        may_publish: impl Fn(FrontSlot) -> bool,
+    ) {
+        for (index, front) in self.slots.iter_mut().enumerate() {
+            let Some(front) = front.as_mut().filter(|front| !front.answers.is_empty()) else { continue };
+            if !may_publish(FrontSlot(index as u16)) {
+                front.answers.clear();
+                continue;
+            }
+            self.reply.clock.clone_from(clock);
+            std::mem::swap(&mut self.reply.answers, &mut front.answers);
+            front.outbox.push(label, message::write_reply(&self.reply, pool.take()));
+            self.reply.answers.clear();
+            std::mem::swap(&mut self.reply.answers, &mut front.answers);
+        }
+    }
+
+    pub(crate) fn outgoing(&self, slot: FrontSlot) -> Option<(Label, &[u8])> {
+        self.get(slot)?.outbox.front()
+    }
+
+    pub(crate) fn sent(&mut self, slot: FrontSlot) -> Option<AlignedVec> {
+        self.get_mut(slot)?.outbox.pop()
+    }
+
+    /// The request that ends at `token` has been taken and its ring space may go once `lsn` is durable.
+    pub(crate) fn release_when_durable(&mut self, slot: FrontSlot, lsn: Lsn, token: u64) {
+        self.get_mut(slot).expect("requests come from attached fronts").releases.push_back((lsn, token));
+    }
+
+    /// The token up to which the front's ring may be released. An answer that was not logged exists only in memory until
+    /// the ring has it, so its request stays on the ring until then.
+    pub(crate) fn releasable(&mut self, slot: FrontSlot, durable: Lsn) -> Option<u64> {
+        let front = self.get_mut(slot)?;
+        if !front.outbox.is_empty() {
+            return None;
+        }
+        let mut released = None;
+        while let Some((_, token)) = front.releases.pop_front_if(|(lsn, _)| *lsn <= durable) {
+            released = Some(token);
+        }
+        released
+    }
+
+    fn get(&self, slot: FrontSlot) -> Option<&Attached> {
+        self.slots.get(usize::from(slot.0))?.as_ref()
+    }
+
+    fn get_mut(&mut self, slot: FrontSlot) -> Option<&mut Attached> {
+        self.slots.get_mut(usize::from(slot.0))?.as_mut()
+    }
+}

@@ -1,0 +1,200 @@
+//! A shard and its rings: the moves that both hosts make.
+//!
+//! Each move takes a few things from one side to the other and says how many; which moves are made, in which order and
+//! how large, is the host's choice: a fixed round for the live host, a random one for the simulator. A shard may die
+//! between any two effects of a move, and the protocol holds.
+
+use crate::clock::{FrontId, FrontSlot, Label, Link, ShardId};
+use crate::recovery::{Phase, Receiver};
+use crate::ring::{Consumer, Producer, RingError};
+use crate::shard::{Received, Shard, ShardError};
+
+/// The rings of one shard.
+#[derive(Default)]
+pub struct Links {
+    inbound: Vec<Option<Consumer>>,
+    outbound: Vec<Option<Producer>>,
+    fronts: Vec<Option<FrontRings>>,
+    /// A message waits until the catalogue has been consumed up to here.
+    control_wanted: u64,
+}
+
+/// The two rings of one front.
+pub struct FrontRings {
+    /// Who it is.
+    pub id: FrontId,
+    /// From the front.
+    pub requests: Consumer,
+    /// To the front.
+    pub replies: Producer,
+}
+
+/// Why a move failed. The shard must end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// A ring's memory does not hold what a ring holds. Nobody can be steered by it.
+    #[error("ring of {link}: {source}")]
+    Ring {
+        /// Which link.
+        link: String,
+        /// What is wrong.
+        source: RingError,
+    },
+    /// The shard cannot go on.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+}
+
+impl Links {
+    /// Adds the two rings that join this shard with `other`.
+    pub fn join(&mut self, other: ShardId, inbound: Consumer, outbound: Producer) {
+        put(&mut self.inbound, other.0, inbound);
+        put(&mut self.outbound, other.0, outbound);
+    }
+
+    /// Adds a front.
+    pub fn attach(&mut self, shard: &mut Shard, slot: FrontSlot, rings: FrontRings) -> Result<(), LinkError> {
+        let newest = rings.replies.newest();
+        let newest = newest.1.map(|bytes| (Label(newest.0), bytes));
+        shard.attach(slot, rings.id, newest)?;
+        put(&mut self.fronts, slot.0, rings);
+        Ok(())
+    }
+
+    /// Drops a front and its rings.
+    pub fn detach(&mut self, shard: &mut Shard, slot: FrontSlot) {
+        shard.detach(slot);
+        self.fronts[usize::from(slot.0)] = None;
+    }
+
+    /// The fronts that are attached.
+    pub fn front_slots(&self) -> impl Iterator<Item = (FrontSlot, FrontId)> + '_ {
+        let slots = self.fronts.iter().enumerate();
+        slots.filter_map(|(index, rings)| Some((FrontSlot(index as u16), rings.as_ref()?.id)))
+    }
+
+    /// Before replay: tells the shard what each of its receivers has seen.
+    pub fn ask_receivers(&self, shard: &mut Shard) -> Result<(), ShardError> {
+        for (index, ring) in self.outbound.iter().enumerate() {
+            if let Some(ring) = ring {
+                let (label, newest) = ring.newest();
+                shard.seen_by(ShardId(index as u16), Label(label), newest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up to `count_max` requests of the front in `slot`.
+    pub fn admit(&mut self, shard: &mut Shard, slot: FrontSlot, count_max: u32) -> Result<u32, LinkError> {
+        let Some(rings) = self.fronts.get_mut(usize::from(slot.0)).and_then(Option::as_mut) else {
+            return Ok(0);
+        };
+        let mut count = 0;
+        while count < count_max {
+            let frame =
+                rings.requests.peek().map_err(|source| ring_error(format!("front {slot}"), source))?;
+            let Some(frame) = frame else { break };
+            let token = frame.token;
+            if !shard.admit(slot, frame.label, frame.payload, token.0) {
+                break;
+            }
+            rings.requests.advance(token);
+            count += 1;
+        }
+        if count > 0 {
+            shard.end_admission();
+        }
+        Ok(count)
+    }
+
+    /// Takes one step over `link`, of up to `count_max` messages. Returns how many it consumed.
+    pub fn step(&mut self, shard: &mut Shard, link: Link, count_max: u32) -> Result<u32, LinkError> {
+        assert_ne!(shard.phase(), Phase::Replaying);
+        let count = match link {
+            Link::Control => u32::from(shard.consume_control()?),
+            Link::Ingest => shard.consume_ingest(count_max)?,
+            Link::Ticks => 0,
+            Link::Shard(from) => self.receive(shard, from, count_max)?,
+        };
+        shard.end_step();
+        Ok(count)
+    }
+
+    fn receive(&mut self, shard: &mut Shard, from: ShardId, count_max: u32) -> Result<u32, LinkError> {
+        let Some(ring) = self.inbound.get_mut(usize::from(from.0)).and_then(Option::as_mut) else {
+            return Ok(0);
+        };
+        let mut count = 0;
+        while count < count_max {
+            let frame = ring.peek().map_err(|source| ring_error(format!("shard {from}"), source))?;
+            let Some(frame) = frame else { break };
+            let token = frame.token;
+            match shard.receive(from, Label(frame.label), frame.payload, token.0)? {
+                Received::Taken => count += 1,
+                Received::Known => {}
+                Received::NotYet => break,
+                Received::NeedsControl(position) => {
+                    self.control_wanted = self.control_wanted.max(position);
+                    break;
+                }
+            }
+            ring.advance(token);
+        }
+        Ok(count)
+    }
+
+    /// The catalogue entry that a message waits for, if the shard has not been given it yet.
+    pub fn control_wanted(&self, shard: &Shard) -> Option<u64> {
+        (self.control_wanted > shard.catalogue_len()).then_some(self.control_wanted)
+    }
+
+    /// Moves up to `count_max` messages from the outbox for `to` onto its ring. Returns how many it took.
+    pub fn publish(&mut self, shard: &mut Shard, to: Receiver, count_max: u32) -> Result<u32, LinkError> {
+        let ring = match to {
+            Receiver::Shard(id) => self.outbound.get_mut(usize::from(id.0)).and_then(Option::as_mut),
+            Receiver::Front(slot) => {
+                let rings = self.fronts.get_mut(usize::from(slot.0)).and_then(Option::as_mut);
+                rings.map(|rings| &mut rings.replies)
+            }
+        };
+        let Some(ring) = ring else { return Ok(0) };
+        let mut count = 0;
+        while count < count_max {
+            let Some((label, bytes)) = shard.outgoing(to) else { break };
+            if ring.push(label.0, bytes).is_err() {
+                break;
+            }
+            shard.sent(to);
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Frees the ring space of everything that has become durable.
+    pub fn release(&mut self, shard: &mut Shard) {
+        for (index, ring) in self.inbound.iter_mut().enumerate() {
+            if let (Some(ring), Some(token)) = (ring, shard.releasable(ShardId(index as u16))) {
+                ring.release(crate::ring::Token(token));
+            }
+        }
+        for (index, rings) in self.fronts.iter_mut().enumerate() {
+            if let (Some(rings), Some(token)) = (rings, shard.releasable_requests(FrontSlot(index as u16))) {
+                rings.requests.release(crate::ring::Token(token));
+            }
+        }
+    }
+}
+
+fn ring_error(link: String, source: RingError) -> LinkError {
+    LinkError::Ring { link, source }
+}
+
+fn put<T>(slots: &mut Vec<Option<T>>, index: u16, value: T) {
+    let index = usize::from(index);
+    if slots.len() <= index {
+        slots.resize_with(index + 1, || None);
+    }
+    assert!(slots[index].is_none(), "place {index} is taken");
+    slots[index] = Some(value);
+}
