@@ -1,7 +1,7 @@
 //! What a shard keeps for each attached front: answers being gathered, replies waiting for the ring, and requests
 //! whose ring space is not free yet.
 
-use crate::clock::{FrontId, FrontSlot, Label, TreeClock};
+use crate::clock::{Cut, FrontId, FrontSlot, Label, ShardId};
 use crate::message::{self, Answer, Outcome, Reply};
 use crate::outbox::{BufferPool, Outbox};
 use rkyv::util::AlignedVec;
@@ -60,8 +60,9 @@ impl Fronts {
     /// Makes one reply of the answers gathered for each front that may have it; drops those of the others.
     pub(crate) fn seal(
         &mut self,
+        me: ShardId,
         label: Label,
-        clock: &TreeClock,
+        cut: &Cut,
         pool: &mut BufferPool,
         may_publish: impl Fn(FrontSlot) -> bool,
     ) {
@@ -71,7 +72,7 @@ impl Fronts {
                 front.answers.clear();
                 continue;
             }
-            self.reply.clock.clone_from(clock);
+            self.reply.clock.set(me, label, cut);
             std::mem::swap(&mut self.reply.answers, &mut front.answers);
             front.outbox.push(label, message::write_reply(&self.reply, pool.take()));
             self.reply.answers.clear();

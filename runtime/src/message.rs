@@ -4,6 +4,8 @@
 //! bytes are the same. They are checked (`rkyv::access`) before use; the cost does not depend on the number of rows,
 //! which lie in one byte string a batch.
 
+#![allow(missing_docs, reason = "rkyv derives resolvers whose fields carry no documentation")]
+
 use crate::clock::TreeClock;
 use operators::dataflow::ArchivedWriteKind;
 use operators::{Batch, Rows, WriteKind};
@@ -44,7 +46,6 @@ pub struct Request {
 
 /// The kinds of request.
 #[derive(Archive, Serialize, Deserialize, Debug)]
-#[rkyv(attr(allow(missing_docs)))]
 pub enum Ask {
     /// Change rows of a table that the shard owns. All or none of the rows are applied.
     Write {
@@ -86,7 +87,6 @@ pub struct Answer {
 
 /// What came of a request.
 #[derive(Archive, Serialize, Deserialize, Debug)]
-#[rkyv(attr(allow(missing_docs)))]
 pub enum Outcome {
     /// The write is durable and applied.
     Written {
