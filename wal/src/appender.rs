@@ -317,6 +317,14 @@ impl Appender {
         (!fits || self.rooms.len() < 2).then_some(bytes + BLOCK_BYTES)
     }
 
+    /// The least size of a segment to provide before a flush with only one record of this size can go out, if there
+    /// is no room for it.
+    pub(crate) fn wants_segment_for(&self, payload_bytes: usize) -> Option<u64> {
+        let bytes = ((FLUSH_HEADER_BYTES + record_bytes(payload_bytes)) as u64).next_multiple_of(BLOCK_BYTES);
+        let fits = self.rooms.iter().any(|room| room.bytes() >= bytes);
+        (!fits).then_some(bytes + BLOCK_BYTES)
+    }
+
     /// The number that the next segment to be provided must have.
     #[must_use]
     pub fn next_segment(&self) -> SegmentId {

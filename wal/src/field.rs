@@ -21,9 +21,3 @@ pub(crate) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
         .expect("headers are written into buffers of their own size")
         .copy_from_slice(field);
 }
-
-/// `value` rounded up to the next multiple of `unit`, a power of two.
-pub(crate) const fn round_up(value: u64, unit: u64) -> u64 {
-    assert!(unit.is_power_of_two());
-    (value + unit - 1) & !(unit - 1)
-}

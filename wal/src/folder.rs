@@ -1,0 +1,404 @@
+//! A log's folder: creating it, opening it alone, mapping its segments, repairing its tail, adding segments.
+//!
+//! ```text
+//! <parent>/<name>/            mode 0700, locked as long as the log is open
+//!     MANIFEST                which segments are live
+//!     00000001.segment        mode 0600, each locked through the very descriptor that is written through
+//!     00000002.segment
+//! ```
+//!
+//! **Created whole or not at all**: a new log is built as `<name>.new` and then renamed, so a folder without
+//! a manifest is never a log that was about to be made, and is refused.
+//!
+//! **Alone.** The folder's lock keeps living processes apart. It does not keep out writes of a dead one: io_uring
+//! requests outlive their process and land later. They hold the open file they go through, and with it the lock on
+//! that segment; so after the folder's lock, the lock of every live segment is waited for, and only then is anything read.
+//! Files that the manifest does not name are removed; late writes into those go nowhere.
+//!
+//! **Prepared.** A segment becomes live after its zeros and its name are durable. That is a good 64 MiB of writing, so
+//! the live writer has it done in a thread beside it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use memmap2::Mmap;
+
+use crate::appender::Limits;
+use crate::error::Error;
+use crate::faults::Faults;
+use crate::flush::FlushBuffer;
+use crate::manifest::{MANIFEST, Manifest, sync_folder};
+use crate::os;
+use crate::scan::{LogStart, Scan, Tail, scan};
+use crate::segment::{
+    BLOCK_BYTES, FIRST_SEGMENT_BYTES, Identity, SEGMENT_BYTES, SEGMENT_BYTES_MAX, SegmentId, segment_header,
+};
+
+/// Zeros are written in pieces of this size, one at a time: large enough for the disk's full speed, small enough not to
+/// hold up a commit behind them for long.
+const FILL_BYTES: usize = 256 << 10;
+/// How often a lock that is held is tried again.
+const LOCK_RETRY: Duration = Duration::from_millis(1);
+
+/// How to open a log.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder in which the log's folder is.
+    pub parent: PathBuf,
+    /// The log's name, which is also its folder's.
+    pub name: String,
+    /// What the writer gathers and sends out at once.
+    pub limits: Limits,
+    /// Size of the first segment of a new log.
+    pub first_segment_bytes: u64,
+    /// Size of later segments: each is four times as large as the one before until it reaches this, so
+    /// that a new log is never out of room before the next segment is ready.
+    pub segment_bytes: u64,
+    /// How long to wait for another process, living or dead, to let go of the log.
+    pub lock_deadline: Duration,
+    /// What shall go wrong, in tests.
+    pub faults: Faults,
+}
+
+impl Options {
+    /// The log `name` in the folder `parent`, with everything else as usual.
+    #[must_use]
+    pub fn new(parent: impl Into<PathBuf>, name: impl Into<String>) -> Self {
+        Self {
+            parent: parent.into(),
+            name: name.into(),
+            limits: Limits::default(),
+            first_segment_bytes: FIRST_SEGMENT_BYTES,
+            segment_bytes: SEGMENT_BYTES,
+            lock_deadline: Duration::from_secs(10),
+            faults: Faults::default(),
+        }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.parent.join(&self.name)
+    }
+}
+
+/// A live segment's file, locked.
+#[derive(Debug)]
+struct SegmentFile {
+    id: SegmentId,
+    file: File,
+}
+
+/// The folder of a log that this process alone has open.
+#[derive(Debug)]
+pub struct LogFolder {
+    options: Options,
+    path: PathBuf,
+    manifest: Manifest,
+    segments: Vec<SegmentFile>,
+    /// Dropped last, after the segments' own locks.
+    _lock: File,
+}
+
+impl LogFolder {
+    /// Opens a log, and creates it first if there is none. Waits until no other process, living or dead, can write it.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] after the deadline; [`Error::Missing`], [`Error::Foreign`], [`Error::Version`], [`Error::Corrupt`]
+    /// for what the manifest shows; [`Error::Io`], [`Error::NoRoom`]. Nothing is changed then.
+    ///
+    /// # Panics
+    /// If the name is not a plain file name.
+    pub fn open(options: &Options) -> Result<Self, Error> {
+        assert!(
+            !options.name.is_empty() && !options.name.contains(['/', '\n']) && !options.name.starts_with('.'),
+            "a log's name is a file name"
+        );
+        let path = options.folder();
+        if !path.exists() {
+            create(options)?;
+        }
+        let deadline = Instant::now() + options.lock_deadline;
+        let lock = File::open(&path).map_err(|error| Error::io("open", &path, error))?;
+        wait_for_lock(&lock, &path, options, deadline)?;
+
+        let missing = || Error::Missing { file: path.join(MANIFEST).display().to_string() };
+        let manifest = Manifest::read(&path, &options.name)?.ok_or_else(missing)?;
+        let mut segments = Vec::new();
+        for id in (manifest.first.0..=manifest.last.0).map(SegmentId) {
+            let file = open_segment(&path, id)?;
+            wait_for_lock(&file, &path.join(id.file_name()), options, deadline)?;
+            segments.push(SegmentFile { id, file });
+        }
+        remove_unnamed(&path, &manifest)?;
+        Ok(Self { options: options.clone(), path, manifest, segments, _lock: lock })
+    }
+
+    /// The folder's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How the log was opened.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Maps all segments for reading. The mapping stays good while the log is written, for the records found in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a segment cannot be mapped.
+    pub fn map(&self) -> Result<Mapped, Error> {
+        let mut maps = Vec::with_capacity(self.segments.len());
+        for segment in &self.segments {
+            let path = self.path.join(segment.id.file_name());
+            let length = segment.file.metadata().map_err(|error| Error::io("examine", &path, error))?.len();
+            // An empty file cannot be mapped; the scan says what is wrong with it.
+            let map = if length == 0 {
+                None
+            } else {
+                Some(os::map(&segment.file).map_err(|error| Error::io("map", &path, error))?)
+            };
+            maps.push((segment.id, map));
+        }
+        Ok(Mapped { path: self.path.clone(), start: self.manifest.start, maps })
+    }
+
+    /// Makes the repairs and syncs that a scan has asked for.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the repairs can then be made again by whoever opens the log next.
+    pub fn repair(&self, tail: &Tail) -> Result<(), Error> {
+        assert_eq!(tail.identity, self.manifest.start.identity, "a tail repairs the log it was read from");
+        let zeros = zeros(FILL_BYTES);
+        for repair in &tail.repairs {
+            let (file, path) = self.segment(repair.segment);
+            let end = repair.offset + repair.bytes;
+            for offset in (repair.offset..end).step_by(FILL_BYTES) {
+                let piece = usize::try_from(end - offset).unwrap_or(usize::MAX).min(FILL_BYTES);
+                let zeros = zeros.bytes().get(..piece).expect("a piece is at most the whole");
+                file.write_all_at(zeros, offset).map_err(|error| Error::io("repair", &path, error))?;
+            }
+        }
+        for segment in &tail.syncs {
+            let (file, path) = self.segment(*segment);
+            file.sync_data().map_err(|error| Error::io("sync", &path, error))?;
+        }
+        Ok(())
+    }
+
+    fn segment(&self, id: SegmentId) -> (&File, PathBuf) {
+        let segment =
+            self.segments.iter().find(|segment| segment.id == id).expect("only live segments are used");
+        (&segment.file, self.path.join(id.file_name()))
+    }
+
+    /// Writes one flush through the descriptor held here, durably.
+    pub(crate) fn write(&self, id: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.segment(id).0.write_at(bytes, offset)
+    }
+
+    /// Gives up the lock on a segment, to a writer that takes it through a descriptor of its own. The folder's lock
+    /// keeps everybody else out meanwhile.
+    pub(crate) fn release(&mut self, id: SegmentId) {
+        self.segments.retain(|segment| segment.id != id);
+    }
+
+    /// The size for the next segment if it must have at least `least` bytes and the last one has `last`.
+    pub(crate) fn next_segment_bytes(&self, least: u64, last: u64) -> u64 {
+        let usual = (last * 4).min(self.options.segment_bytes);
+        let size = usual.max(least).next_multiple_of(BLOCK_BYTES);
+        assert!(size <= SEGMENT_BYTES_MAX, "no flush needs a segment of {size} bytes");
+        size
+    }
+
+    /// Prepares a further segment and makes it live.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`], after which the same call can be made again; anything else means that the disk can no
+    /// longer be trusted.
+    pub(crate) fn add_segment(&mut self, id: SegmentId, size: u64) -> Result<(), Error> {
+        assert_eq!(id, self.manifest.last.next(), "segments are numbered without gaps");
+        let manifest = Manifest { last: id, ..self.manifest.clone() };
+        let added = self
+            .options
+            .faults
+            .before_prepare()
+            .map_err(|error| Error::io("prepare", &self.path.join(id.file_name()), error))
+            .and_then(|()| prepare(&self.path, &manifest.start.identity, id, size))
+            .and_then(|()| sync_folder(&self.path))
+            .and_then(|()| manifest.replace(&self.path));
+        added.map_err(|error| self.no_room_or(error, id))?;
+        self.manifest = manifest;
+        Ok(())
+    }
+
+    /// Opens and locks a segment that was added, to write it through this folder.
+    pub(crate) fn hold_segment(&mut self, id: SegmentId) -> Result<(), Error> {
+        let file = open_segment(&self.path, id)?;
+        let deadline = Instant::now() + self.options.lock_deadline;
+        wait_for_lock(&file, &self.path.join(id.file_name()), &self.options, deadline)?;
+        self.segments.push(SegmentFile { id, file });
+        Ok(())
+    }
+
+    fn no_room_or(&self, error: Error, id: SegmentId) -> Error {
+        match error {
+            Error::Io { source, .. } if is_no_room(&source) => {
+                // What was prepared of it only takes away more room. If it cannot be removed now, it is when the log is next
+                // opened, as the manifest does not name it.
+                let _ = fs::remove_file(self.path.join(id.file_name()));
+                Error::NoRoom { path: self.path.clone(), source }
+            }
+            other => other,
+        }
+    }
+}
+
+/// All segments of a log, mapped for reading.
+#[derive(Debug)]
+pub struct Mapped {
+    path: PathBuf,
+    start: LogStart,
+    maps: Vec<(SegmentId, Option<Mmap>)>,
+}
+
+impl Mapped {
+    /// Reads the log: see [`scan`].
+    ///
+    /// # Errors
+    /// As [`scan`], with full paths.
+    pub fn scan(&self) -> Result<Scan<'_>, Error> {
+        let segments: Vec<(SegmentId, &[u8])> =
+            self.maps.iter().map(|(id, map)| (*id, map.as_deref().unwrap_or_default())).collect();
+        scan(&self.start, &segments).map_err(|error| error.in_folder(&self.path))
+    }
+}
+
+pub(crate) fn is_no_room(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+}
+
+/// Aligned zeros.
+fn zeros(bytes: usize) -> FlushBuffer {
+    let mut buffer = FlushBuffer::new(bytes);
+    buffer.pad(bytes);
+    buffer
+}
+
+/// Builds a new log aside and gives it its name.
+fn create(options: &Options) -> Result<(), Error> {
+    let aside = options.parent.join(format!("{}.new", options.name));
+    let no_room = |error: Error| match error {
+        Error::Io { source, .. } if is_no_room(&source) => Error::NoRoom { path: options.folder(), source },
+        other => other,
+    };
+    create_aside(options, &aside).map_err(no_room)?;
+    fs::rename(&aside, options.folder()).map_err(|error| Error::io("rename", &aside, error))?;
+    sync_folder(&options.parent)
+}
+
+fn create_aside(options: &Options, aside: &Path) -> Result<(), Error> {
+    let mut folders = DirBuilder::new();
+    folders.recursive(true).mode(0o700);
+    folders.create(&options.parent).map_err(|error| Error::io("create", &options.parent, error))?;
+    match fs::remove_dir_all(aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::io("remove", aside, error));
+        }
+        _ => {}
+    }
+    folders.create(aside).map_err(|error| Error::io("create", aside, error))?;
+    let identity = random_identity().map_err(|error| Error::io("read", Path::new("/dev/urandom"), error))?;
+    let first = SegmentId(1);
+    options.faults.before_prepare().map_err(|error| Error::io("prepare", aside, error))?;
+    prepare(aside, &identity, first, options.first_segment_bytes)?;
+    // The manifest is synced and so is the folder after it, which covers the segment's name too.
+    Manifest { name: options.name.clone(), start: LogStart::new(identity), first, last: first }.replace(aside)
+}
+
+fn random_identity() -> io::Result<Identity> {
+    let mut identity = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut identity)?;
+    Ok(Identity(identity))
+}
+
+/// Writes a segment's header and zeros, durably. The name is not yet durable.
+fn prepare(folder: &Path, identity: &Identity, id: SegmentId, size: u64) -> Result<(), Error> {
+    let path = folder.join(id.file_name());
+    let prepared = || -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = open_direct(&mut options, &path, 0)?;
+        os::allocate(&file, size)?;
+        let mut piece = zeros(FILL_BYTES);
+        let header = segment_header(identity, id, size);
+        piece
+            .tail_mut(0)
+            .get_mut(..header.len())
+            .expect("a piece is larger than a block")
+            .copy_from_slice(&header);
+        for offset in (0..size).step_by(FILL_BYTES) {
+            let bytes = usize::try_from(size - offset).unwrap_or(usize::MAX).min(FILL_BYTES);
+            file.write_all_at(piece.bytes().get(..bytes).expect("a piece is at most the whole"), offset)?;
+            if offset == 0 {
+                piece = zeros(FILL_BYTES);
+            }
+        }
+        file.sync_all()
+    };
+    prepared().map_err(|error| Error::io("prepare", &path, error))
+}
+
+/// Opens a file for direct I/O, or without it where the file system has none.
+fn open_direct(options: &mut OpenOptions, path: &Path, flags: i32) -> io::Result<File> {
+    match options.custom_flags(flags | libc::O_DIRECT).open(path) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => options.custom_flags(flags).open(path),
+        other => other,
+    }
+}
+
+/// Opens a live segment so that every write through it is durable when it returns.
+fn open_segment(folder: &Path, id: SegmentId) -> Result<File, Error> {
+    let path = folder.join(id.file_name());
+    open_direct(OpenOptions::new().read(true).write(true), &path, libc::O_DSYNC).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            Error::Missing { file: path.display().to_string() }
+        } else {
+            Error::io("open", &path, error)
+        }
+    })
+}
+
+fn wait_for_lock(file: &File, path: &Path, options: &Options, deadline: Instant) -> Result<(), Error> {
+    while !os::try_lock(file).map_err(|error| Error::io("lock", path, error))? {
+        if Instant::now() >= deadline {
+            let waited_ms = u64::try_from(options.lock_deadline.as_millis()).unwrap_or(u64::MAX);
+            return Err(Error::InUse { path: path.to_owned(), waited_ms });
+        }
+        // The kernel can wait for a lock, but not with a deadline and without a signal.
+        std::thread::sleep(LOCK_RETRY);
+    }
+    Ok(())
+}
+
+/// Removes segments that are not live: a process died while it prepared one, or a removed one came back.
+fn remove_unnamed(folder: &Path, manifest: &Manifest) -> Result<(), Error> {
+    let entries = fs::read_dir(folder).map_err(|error| Error::io("list", folder, error))?;
+    for entry in entries {
+        let name = entry.map_err(|error| Error::io("list", folder, error))?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let Some(number) = name.strip_suffix(".segment").and_then(|number| number.parse().ok()) else {
+            continue;
+        };
+        let live = (manifest.first..=manifest.last).contains(&SegmentId(number));
+        if !live && SegmentId(number).file_name() == name {
+            let path = folder.join(name);
+            fs::remove_file(&path).map_err(|error| Error::io("remove", &path, error))?;
+        }
+    }
+    Ok(())
+}
