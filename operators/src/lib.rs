@@ -10,6 +10,7 @@ pub mod arrangement;
 pub mod table;
 pub mod hash;
 pub mod order;
+pub mod sort_key;
 pub mod error;
 pub mod expr;
 pub mod accumulator;
@@ -17,6 +18,8 @@ pub mod plan;
 pub mod dataflow;
 pub mod distinct;
 pub mod top_k;
+#[cfg(test)]
+mod testing;
 
 pub use batch::{Batch, DeltaBuffer, Deltas};
 pub use dataflow::{Dataflow, Outputs, WriteKind};

@@ -1,8 +1,330 @@
-//! Accumulators of aggregate functions.
+//! Aggregate functions: what they keep of the rows of a group, and the value they have.
+//!
+//! The state and the value are functions of the multiset of rows consumed, never of their order: weights add, a
+//! retraction undoes an insertion bit by bit, and an empty multiset leaves the initial state. Hence sums are exact
+//! ([`float_sum`], [`decimal_sum`], integers in 128 bits) and rounded once when asked for, and the rest lies in ordered
+//! multisets ([`multiset`]). Weights may be negative for a while; then only values of positive weight show.
+//!
+//! Two kinds of state. Those of fixed size ([`BoundAggregate::inline_bytes`]) live in any buffer of so many bytes, all
+//! zero at first, beside the others of the group. The others are an [`AggregateState`] of their own.
+//!
+//! | function | of | result | |
+//! |---|---|---|---|
+//! | `Count` | rows | int8 | |
+//! | `CountOf` | any type | int8 | values that are not NULL |
+//! | `CountDistinct` | any type | int8 | different values that are not NULL |
+//! | `Sum` | int8, float8, numeric | the same | NULL outside of int8 or numeric; float8 goes to infinity |
+//! | `Avg` | int8, float8, numeric | float8, float8, numeric | exact sum / count, rounded once |
+//! | `Min`, `Max` | any type | the same | NaN is above all numbers |
+//! | `StringAgg` | text | text | NULL when longer than half a row may be |
+//!
+//! All but the counts are NULL when there is no value that is not NULL.
 
-/// An aggregate function.
-#[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+mod big;
+mod decimal_sum;
+mod float_sum;
+mod inline;
+mod multiset;
+mod string_agg;
+
+#[cfg(test)]
+mod tests;
+
+use crate::error::PlanError;
+use crate::order::Order;
+use crate::plan::{Column, column_index};
+use crate::row::Row;
+use crate::sort_key::SortKey;
+use crate::value::{Datum, Type};
+pub(crate) use decimal_sum::units as decimal_units;
+use multiset::ValueMultiset;
+use string_agg::TextMultiset;
+
+/// An aggregate function over a column, as a plan holds it.
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub enum Aggregate {
     /// How many rows there are.
     Count,
+    /// How many values are not NULL.
+    CountOf(String),
+    /// How many different values there are that are not NULL.
+    CountDistinct(String),
+    /// The exact sum.
+    Sum(String),
+    /// The exact mean, rounded once.
+    Avg(String),
+    /// The least value.
+    Min(String),
+    /// The greatest value.
+    Max(String),
+    /// The texts one after another. Those that the order leaves equal follow by their bytes.
+    StringAgg {
+        /// The column of the texts.
+        column: String,
+        /// Stands between two texts.
+        separator: String,
+        /// The order of the texts.
+        order: Vec<Order>,
+    },
+}
+
+impl Aggregate {
+    /// How many values of this column are not NULL.
+    pub fn count_of(column: impl Into<String>) -> Aggregate {
+        Aggregate::CountOf(column.into())
+    }
+
+    /// How many different values this column has.
+    pub fn count_distinct(column: impl Into<String>) -> Aggregate {
+        Aggregate::CountDistinct(column.into())
+    }
+
+    /// The sum of this column.
+    pub fn sum(column: impl Into<String>) -> Aggregate {
+        Aggregate::Sum(column.into())
+    }
+
+    /// The mean of this column.
+    pub fn avg(column: impl Into<String>) -> Aggregate {
+        Aggregate::Avg(column.into())
+    }
+
+    /// The least value of this column.
+    pub fn min(column: impl Into<String>) -> Aggregate {
+        Aggregate::Min(column.into())
+    }
+
+    /// The greatest value of this column.
+    pub fn max(column: impl Into<String>) -> Aggregate {
+        Aggregate::Max(column.into())
+    }
+
+    /// The texts of this column in this order.
+    pub fn string_agg(column: impl Into<String>, separator: &str, order: &[Order]) -> Aggregate {
+        Aggregate::StringAgg { column: column.into(), separator: separator.to_owned(), order: order.to_vec() }
+    }
+
+    /// The columns that it looks at, by name.
+    pub fn columns(&self) -> Vec<&str> {
+        match self {
+            Aggregate::Count => Vec::new(),
+            Aggregate::CountOf(column)
+            | Aggregate::CountDistinct(column)
+            | Aggregate::Sum(column)
+            | Aggregate::Avg(column)
+            | Aggregate::Min(column)
+            | Aggregate::Max(column) => vec![column],
+            Aggregate::StringAgg { column, order, .. } => std::iter::once(column)
+                .chain(order.iter().map(|order| &order.column))
+                .map(String::as_str)
+                .collect(),
+        }
+    }
+
+    /// The aggregate for rows of these columns. The error says what does not fit; the caller adds the operator.
+    pub fn resolve(&self, columns: &[Column]) -> Result<BoundAggregate, PlanError> {
+        let (name, column) = match self {
+            Aggregate::Count => return Ok(BoundAggregate { kind: Kind::Count, column: 0, ty: Type::Int }),
+            Aggregate::CountOf(column) => ("count", column),
+            Aggregate::CountDistinct(column) => ("count distinct", column),
+            Aggregate::Sum(column) => ("sum", column),
+            Aggregate::Avg(column) => ("avg", column),
+            Aggregate::Min(column) => ("min", column),
+            Aggregate::Max(column) => ("max", column),
+            Aggregate::StringAgg { column, .. } => ("string_agg", column),
+        };
+        let index = column_index(columns, column)?;
+        let ty = columns[index].ty;
+        let wrong = |wanted| PlanError::types(format!("{name} needs {wanted}, but {column:?} is {ty}"));
+        let kind = match (self, ty) {
+            (Aggregate::CountOf(_), _) => Kind::CountOf,
+            (Aggregate::CountDistinct(_), _) => Kind::CountDistinct,
+            (Aggregate::Min(_), _) => Kind::Min,
+            (Aggregate::Max(_), _) => Kind::Max,
+            (Aggregate::Sum(_), Type::Int) => Kind::SumInt,
+            (Aggregate::Sum(_), Type::Float) => Kind::SumFloat,
+            (Aggregate::Sum(_), Type::Numeric) => Kind::SumNumeric,
+            (Aggregate::Avg(_), Type::Int) => Kind::AvgInt,
+            (Aggregate::Avg(_), Type::Float) => Kind::AvgFloat,
+            (Aggregate::Avg(_), Type::Numeric) => Kind::AvgNumeric,
+            (Aggregate::Sum(_) | Aggregate::Avg(_), _) => return Err(wrong("a number")),
+            (Aggregate::StringAgg { separator, order, .. }, Type::Text) => {
+                Kind::StringAgg { separator: separator.clone(), order: SortKey::resolve(order, columns)? }
+            }
+            (Aggregate::StringAgg { .. }, _) => return Err(wrong("text")),
+            (Aggregate::Count, _) => unreachable!("returned above"),
+        };
+        Ok(BoundAggregate { kind, column: index, ty })
+    }
+}
+
+/// An aggregate function for rows of certain columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundAggregate {
+    kind: Kind,
+    /// The column aggregated; without meaning for `Count`.
+    column: usize,
+    /// The type of that column.
+    ty: Type,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Count,
+    CountOf,
+    SumInt,
+    AvgInt,
+    SumFloat,
+    AvgFloat,
+    SumNumeric,
+    AvgNumeric,
+    CountDistinct,
+    Min,
+    Max,
+    StringAgg { separator: String, order: SortKey },
+}
+
+impl BoundAggregate {
+    /// The type of the result.
+    pub fn ty(&self) -> Type {
+        match &self.kind {
+            Kind::Count | Kind::CountOf | Kind::CountDistinct | Kind::SumInt => Type::Int,
+            Kind::AvgInt | Kind::SumFloat | Kind::AvgFloat => Type::Float,
+            Kind::SumNumeric | Kind::AvgNumeric => Type::Numeric,
+            Kind::Min | Kind::Max => self.ty,
+            Kind::StringAgg { .. } => Type::Text,
+        }
+    }
+
+    /// Whether the result can be NULL. Even a sum of no NULLs can: outside of its type's range.
+    pub fn nullable(&self) -> bool {
+        !matches!(self.kind, Kind::Count | Kind::CountOf | Kind::CountDistinct)
+    }
+
+    /// The column whose values are aggregated; none for `Count`.
+    pub fn column(&self) -> Option<usize> {
+        (self.kind != Kind::Count).then_some(self.column)
+    }
+
+    /// How many bytes the state takes if its size is fixed, a multiple of 8. They are zero at first, and zero again
+    /// when everything was retracted.
+    pub fn inline_bytes(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::Count | Kind::CountOf => Some(inline::COUNT_BYTES),
+            Kind::SumInt | Kind::AvgInt => Some(inline::INT_SUM_BYTES),
+            Kind::SumFloat | Kind::AvgFloat => Some(float_sum::BYTES),
+            Kind::SumNumeric | Kind::AvgNumeric => Some(decimal_sum::BYTES),
+            Kind::CountDistinct | Kind::Min | Kind::Max | Kind::StringAgg { .. } => None,
+        }
+    }
+
+    /// Adds `weight` times the row to a state of fixed size.
+    #[inline]
+    pub fn update_inline(&self, state: &mut [u8], row: Row<'_>, weight: i64) {
+        if self.kind == Kind::Count {
+            inline::add_count(state, weight);
+            return;
+        }
+        if row.is_null(self.column) {
+            return;
+        }
+        match &self.kind {
+            Kind::CountOf => inline::add_count(state, weight),
+            Kind::SumInt | Kind::AvgInt => inline::add_int(state, row.int(self.column), weight),
+            Kind::SumFloat | Kind::AvgFloat => float_sum::add(state, row.float(self.column), weight),
+            Kind::SumNumeric | Kind::AvgNumeric => decimal_sum::add(state, row.numeric(self.column), weight),
+            kind => unreachable!("{kind:?} is not of fixed size"),
+        }
+    }
+
+    /// The value of a state of fixed size.
+    pub fn result_inline(&self, state: &[u8]) -> Datum<'static> {
+        match &self.kind {
+            Kind::Count | Kind::CountOf => Datum::Int(inline::count(state)),
+            Kind::SumInt => inline::int_sum(state),
+            Kind::AvgInt => inline::int_avg(state),
+            Kind::SumFloat => float_sum::sum(state),
+            Kind::AvgFloat => float_sum::avg(state),
+            Kind::SumNumeric => decimal_sum::sum(state),
+            Kind::AvgNumeric => decimal_sum::avg(state),
+            kind => unreachable!("{kind:?} is not of fixed size"),
+        }
+    }
+
+    /// An empty state for a function without a fixed size.
+    pub fn new_state(&self) -> AggregateState {
+        match &self.kind {
+            Kind::CountDistinct | Kind::Min | Kind::Max => {
+                AggregateState(State::Values(ValueMultiset::new(self.ty)))
+            }
+            Kind::StringAgg { .. } => AggregateState(State::Texts(TextMultiset::default())),
+            kind => unreachable!("{kind:?} is of fixed size"),
+        }
+    }
+
+    /// Adds `weight` times the row. `key` is working memory, kept by the caller to be used again.
+    #[inline]
+    pub fn update(&self, state: &mut AggregateState, row: Row<'_>, weight: i64, key: &mut Vec<u8>) {
+        if row.is_null(self.column) {
+            return;
+        }
+        match (&mut state.0, &self.kind) {
+            (State::Values(values), _) => values.add(row.datum(self.column, self.ty), weight),
+            (State::Texts(texts), Kind::StringAgg { order, .. }) => {
+                key.clear();
+                order.encode(row, key);
+                texts.add(key, row.bytes(self.column), weight);
+            }
+            (State::Texts(_), kind) => unreachable!("{kind:?} keeps no texts"),
+        }
+    }
+
+    /// The value; `text` is where a text is put together. A `StringAgg` costs time in proportion to its texts, the
+    /// others do not.
+    pub fn result<'a>(&self, state: &'a AggregateState, text: &'a mut String) -> Datum<'a> {
+        match (&state.0, &self.kind) {
+            (State::Values(values), Kind::CountDistinct) => Datum::Int(values.distinct()),
+            (State::Values(values), Kind::Min) => values.first(),
+            (State::Values(values), Kind::Max) => values.last(),
+            (State::Texts(texts), Kind::StringAgg { separator, .. }) => texts.join(separator, text),
+            (_, kind) => unreachable!("the state is not one of {kind:?}"),
+        }
+    }
+}
+
+/// The state of an aggregate function that grows with what it has seen: made by [`BoundAggregate::new_state`], used
+/// with the same function only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AggregateState(State);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Values(ValueMultiset),
+    Texts(TextMultiset),
+}
+
+impl AggregateState {
+    /// Whether this is the initial state: everything consumed was retracted again.
+    pub fn is_empty(&self) -> bool {
+        match &self.0 {
+            State::Values(values) => values.is_empty(),
+            State::Texts(texts) => texts.is_empty(),
+        }
+    }
+
+    /// An estimate of the memory held, in bytes.
+    pub fn bytes(&self) -> usize {
+        match &self.0 {
+            State::Values(values) => values.bytes(),
+            State::Texts(texts) => texts.bytes(),
+        }
+    }
+
+    /// Appends all of the state in a form that depends on nothing but what was consumed, for digests.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match &self.0 {
+            State::Values(values) => values.encode(out),
+            State::Texts(texts) => texts.encode(out),
+        }
+    }
 }
