@@ -91,7 +91,8 @@ mod tests {
     fn every_size_is_measured_and_the_file_is_removed() {
         // Build output lies on a disk, unlike the folder for temporary files on many systems.
         let program = std::env::current_exe().expect("this test has a file");
-        let folder = program.parent().expect("in a folder").join(format!("device-test-{}", std::process::id()));
+        let folder =
+            program.parent().expect("in a folder").join(format!("device-test-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         for bytes in WRITE_BYTES {
             let limit = measure(&folder, bytes, Duration::from_millis(1)).expect("a disk");

@@ -17,6 +17,7 @@ mod schedule;
 mod svg;
 mod tally;
 mod timeline;
+mod vote;
 mod windows;
 mod zipf;
 

@@ -1,0 +1,433 @@
+//! The load generator: one thread, one front, one lane per shard.
+//!
+//! The loop issues the groups that are due, sends what the shards take, sleeps on the front's doorbell until an answer or
+//! the next due time, and checks and counts the answers. It shares the cores with the shards, so it must cost little: no
+//! operation allocates, owners of stories are worked out beforehand, and it never spins.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use operators::Rows;
+use runtime::ShardId;
+
+use crate::error::Error;
+use crate::schedule::{Next, Schedule};
+use crate::vote::lane::{Kind, Lanes, Message, QUEUED_OPERATIONS_MAX};
+use crate::vote::port::{Answered, Outcome, Port, Refused};
+use crate::vote::probe::{Look, PROBE_STORIES, Probes};
+use crate::vote::reads::Reads;
+use crate::vote::results::Results;
+use crate::vote::workload::{Names, RowWriter, read_shown, story_of};
+use crate::windows::KillWindows;
+use crate::zipf::Zipf;
+
+/// Groups issued between two looks for answers, when many are due at once.
+const GROUPS_AT_ONCE: u32 = 16;
+/// The longest sleep: how late the end of a run may be noticed.
+const SLEEP_MAX: Duration = Duration::from_millis(5);
+/// The longest sleep while a shard's ring is full: its next answer rings, but not that of a shard that was restarted.
+const SLEEP_WAITING_MAX: Duration = Duration::from_millis(1);
+/// How long everything may stand still after the end before the rest counts as never answered.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What all generators of a run share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Zero of the run's time.
+    pub start: Instant,
+    /// Picks stories.
+    pub zipf: Zipf,
+    /// The shard of each story, probe stories included.
+    pub owners: Arc<[u16]>,
+    /// When which shard was down.
+    pub windows: KillWindows,
+    /// When the run ends, which may be decided while it runs.
+    pub end_ns: AtomicU64,
+    /// How many shards there are.
+    pub shards: u16,
+    /// The share of lookups in a hundred operations.
+    pub reads_percent: u8,
+    /// Operations issued together.
+    pub batch: u32,
+    /// Operations under way per shard and generator when the rate is `max`.
+    pub in_flight_max: u64,
+    /// The plan's ids.
+    pub names: Names,
+}
+
+impl Shared {
+    /// Nanoseconds of the run's time.
+    pub fn now_ns(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
+    }
+}
+
+/// One generator.
+#[derive(Debug)]
+pub struct Generator<P> {
+    shared: Arc<Shared>,
+    port: P,
+    schedule: Schedule,
+    probes: Probes,
+    lanes: Lanes,
+    writer: RowWriter,
+    reads: Reads,
+    rng: Rng,
+    user: i64,
+    /// The messages of the group under construction, by shard.
+    open_votes: Vec<Rows>,
+    open_lookups: Vec<Rows>,
+    results: Results,
+}
+
+impl<P: Port> Generator<P> {
+    /// Generator number `index` of those that share a schedule.
+    pub fn new(
+        shared: Arc<Shared>,
+        port: P,
+        index: u16,
+        seed: u64,
+        schedules: (Schedule, Option<Schedule>),
+        results: Results,
+    ) -> Self {
+        let stories = shared.owners.len() as u32;
+        let first_probe = probe_stories_of(stories, index);
+        let probes = Probes::new(schedules.1, first_probe, &shared.owners);
+        let shards = shared.shards;
+        Generator {
+            port,
+            schedule: schedules.0,
+            probes,
+            lanes: Lanes::new(shards),
+            writer: RowWriter::new(shards),
+            reads: Reads::new(stories),
+            rng: Rng::with_seed(seed ^ (u64::from(index) << 48)),
+            // Each generator has users of its own, so that no vote is cast twice.
+            user: i64::from(index) << 40,
+            open_votes: (0..shards).map(|_| Rows::new()).collect(),
+            open_lookups: (0..shards).map(|_| Rows::new()).collect(),
+            results,
+            shared,
+        }
+    }
+
+    /// Runs until the schedule is over and everything is answered.
+    pub fn run(mut self) -> Result<Results, Error> {
+        let mut answers = Vec::new();
+        let mut progress_ns = self.shared.now_ns();
+        loop {
+            let end_ns = self.shared.end_ns.load(Ordering::Relaxed);
+            self.schedule.end_at(end_ns);
+            self.probes.end_at(end_ns);
+            self.results.end_at(end_ns);
+            let now_ns = self.shared.now_ns();
+            let wake = self.issue(now_ns);
+            let outcome = self.exchange(wake, now_ns, &mut answers);
+            if let Err(refused) = outcome {
+                self.start_over(refused)?;
+                progress_ns = self.shared.now_ns();
+            }
+            if !answers.is_empty() || wake != Wake::Over {
+                progress_ns = self.shared.now_ns();
+            }
+            for answer in answers.drain(..) {
+                self.take(answer);
+            }
+            if self.lanes.is_overrun() {
+                let reason = format!("more than {QUEUED_OPERATIONS_MAX} operations wait for one shard");
+                return Err(Error::Engine { action: "keep up with the rate", reason });
+            }
+            let stood_still = Duration::from_nanos(self.shared.now_ns() - progress_ns) > DRAIN_TIMEOUT;
+            if wake == Wake::Over && (self.lanes.is_idle() || stood_still) {
+                return Ok(self.finish());
+            }
+        }
+    }
+
+    /// Issues what is due; says when to look again.
+    fn issue(&mut self, now_ns: u64) -> Wake {
+        let user = &mut self.user;
+        let mut next_user = || {
+            *user += 1;
+            *user
+        };
+        let probe_ns = self.probes.start(now_ns, &mut next_user, &mut self.writer, &mut self.lanes);
+        for _ in 0..GROUPS_AT_ONCE {
+            match self.schedule.next(now_ns) {
+                Next::Due(due_ns) => self.group(due_ns, false),
+                Next::WhenRoom if self.has_room() => self.group(now_ns, true),
+                Next::WhenRoom => return Wake::At(probe_ns.unwrap_or(u64::MAX)),
+                Next::At(at_ns) => return Wake::At(at_ns.min(probe_ns.unwrap_or(u64::MAX))),
+                Next::Over => return Wake::Over,
+            }
+            self.schedule.issue();
+        }
+        Wake::Now
+    }
+
+    /// Sends what the shards take and collects answers.
+    fn exchange(&mut self, wake: Wake, now_ns: u64, answers: &mut Vec<Answered>) -> Result<(), Refused> {
+        self.lanes.send(&mut self.port, &self.shared.names)?;
+        let longest = if self.lanes.is_waiting() { SLEEP_WAITING_MAX } else { SLEEP_MAX };
+        let sleep = match wake {
+            Wake::Now => Duration::ZERO,
+            Wake::At(at_ns) => Duration::from_nanos(at_ns.saturating_sub(now_ns)).min(longest),
+            Wake::Over => longest,
+        };
+        self.port.wait(sleep, answers)
+    }
+
+    fn has_room(&self) -> bool {
+        let full = |shard| self.lanes.pending(ShardId(shard)) >= self.shared.in_flight_max;
+        (0..self.shared.shards).any(|shard| !full(shard))
+    }
+
+    /// One group of operations, split by shard. Where `only_room` is set, operations for a shard that has enough under
+    /// way are left out: a shard that is down must not take up the load of the others.
+    fn group(&mut self, due_ns: u64, only_room: bool) {
+        let shared = Arc::clone(&self.shared);
+        for _ in 0..shared.batch {
+            let story = shared.zipf.pick(&mut self.rng);
+            let read = self.rng.u8(..100) < shared.reads_percent;
+            if read {
+                let owner = usize::from(shared.owners[story as usize]);
+                self.writer.push_key(story, &mut self.open_lookups[owner]);
+            } else {
+                self.user += 1;
+                let (owner, row) = self.writer.vote(story, self.user);
+                self.open_votes[usize::from(owner.0)].push(row);
+            }
+        }
+        for shard in (0..shared.shards).map(ShardId) {
+            let full = only_room && self.lanes.pending(shard) >= shared.in_flight_max;
+            for kind in [Kind::Votes, Kind::Lookups] {
+                let open = match kind {
+                    Kind::Votes => &mut self.open_votes[usize::from(shard.0)],
+                    _ => &mut self.open_lookups[usize::from(shard.0)],
+                };
+                if full {
+                    open.clear();
+                }
+                if open.is_empty() {
+                    continue;
+                }
+                let rows = mem::replace(open, self.lanes.buffer());
+                self.lanes.push(Message { kind, shard, due_ns, rows, again: false });
+            }
+        }
+    }
+
+    /// Takes one answer.
+    fn take(&mut self, answer: Answered) {
+        let Some(message) = self.lanes.answered(answer.ticket) else {
+            self.results.record_error(1, "an answer came to a request that was not made".to_owned());
+            return;
+        };
+        let now_ns = self.shared.now_ns();
+        match (answer.outcome, message.kind) {
+            (Outcome::Written(changed), kind) if kind.is_write() => {
+                self.take_written(&message, changed, now_ns)
+            }
+            (Outcome::Found { counts, rows }, kind) if !kind.is_write() => {
+                self.results.wrong_rows += self.reads.check(&message.rows, &counts, &rows);
+                match kind {
+                    Kind::ProbeLookup(probe) => self.take_look(probe, &message.rows, &rows, now_ns),
+                    _ => self.results.record(&message, now_ns, &self.shared.windows),
+                }
+            }
+            (Outcome::Failed(reason), _) => self.take_failed(&message, reason),
+            (Outcome::Written(_) | Outcome::Found { .. }, _) => {
+                self.take_failed(&message, "the answer does not fit the request".to_owned());
+            }
+        }
+        self.lanes.recycle(message.rows);
+    }
+
+    fn take_written(&mut self, message: &Message, changed: u32, now_ns: u64) {
+        // What is sent again may have been there before.
+        if changed != message.rows.count && !message.again {
+            self.results.wrong_rows += u64::from(changed.abs_diff(message.rows.count));
+        }
+        for row in &message.rows {
+            self.results.tally.acknowledged(story_of(row));
+        }
+        match message.kind {
+            Kind::ProbeVote(probe) => self.probes.look(probe, now_ns, &mut self.writer, &mut self.lanes),
+            _ => self.results.record(message, now_ns, &self.shared.windows),
+        }
+    }
+
+    fn take_look(&mut self, probe: u16, keys: &Rows, rows: &Rows, now_ns: u64) {
+        let (Some(key), Some(row)) = (keys.iter().next(), rows.iter().next()) else {
+            // Counted as wrong already; the probe ends here.
+            return;
+        };
+        match self.probes.looked(probe, read_shown(story_of(key), row).votes) {
+            Look::NotYet => self.probes.look(probe, now_ns, &mut self.writer, &mut self.lanes),
+            Look::Visible { due_ns } => self.results.record_visible(due_ns, now_ns),
+            Look::TooMany => self.results.wrong_rows += 1,
+        }
+    }
+
+    fn take_failed(&mut self, message: &Message, reason: String) {
+        self.results.record_error(u64::from(message.rows.count), reason);
+        if message.kind.is_write() {
+            message.rows.iter().for_each(|row| self.results.tally.in_doubt(story_of(row)));
+        }
+    }
+
+    /// The machine is gone: connects to its successor and sends everything unanswered again.
+    fn start_over(&mut self, refused: Refused) -> Result<(), Error> {
+        assert_ne!(refused, Refused::Busy, "a full ring is not the end");
+        self.port.reconnect()?;
+        self.lanes.send_again();
+        self.reads.forget();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Results {
+        for message in self.lanes.abandon() {
+            self.take_failed(&message, "no answer came".to_owned());
+        }
+        self.results
+    }
+}
+
+/// When the loop has something to do again, whatever the answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    /// At once.
+    Now,
+    /// At this time.
+    At(u64),
+    /// Never: only answers are waited for.
+    Over,
+}
+
+/// The first probe story of generator `index`: probe stories are the last ones of all `stories`.
+fn probe_stories_of(stories: u32, index: u16) -> u32 {
+    let back = (u32::from(index) + 1) * u32::from(PROBE_STORIES);
+    stories.checked_sub(back).expect("there is room for the probes of every generator")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Rate;
+    use crate::tally::Verdict;
+    use crate::vote::fake::Fake;
+    use crate::vote::results::Phase;
+    use crate::vote::workload::story_owners;
+
+    const STORIES: u32 = 200 + PROBE_STORIES as u32;
+    const SHARDS: u16 = 2;
+
+    fn shared(reads_percent: u8, batch: u32, end_ms: u64) -> Arc<Shared> {
+        let plan_ids = Names {
+            stories: operators::TableId(0),
+            votes: operators::TableId(1),
+            view: operators::ViewId(0),
+        };
+        Arc::new(Shared {
+            start: Instant::now(),
+            zipf: Zipf::new(200, 1.08, 1),
+            owners: story_owners(STORIES, SHARDS),
+            windows: KillWindows::new(SHARDS),
+            end_ns: AtomicU64::new(end_ms * 1_000_000),
+            shards: SHARDS,
+            reads_percent,
+            batch,
+            in_flight_max: 1000,
+            names: plan_ids,
+        })
+    }
+
+    fn run(shared: &Arc<Shared>, rate: Rate, probes: f64, fake: Fake) -> Results {
+        let end_ns = shared.end_ns.load(Ordering::Relaxed);
+        let schedule = Schedule::new(rate, shared.batch, 1, 0, end_ns);
+        let probes = (probes > 0.0).then(|| Schedule::new(Rate::PerSecond(probes), 1, 1, 0, end_ns));
+        let results = Results::new(STORIES, Phase { start_ns: 0, end_ns });
+        let generator = Generator::new(Arc::clone(shared), fake, 0, 7, (schedule, probes), results);
+        generator.run().expect("the fake engine answers")
+    }
+
+    fn check_counts(results: &Results, fake: &Fake) {
+        for story in 0..STORIES {
+            assert_eq!(results.tally.check(story, fake.votes(story)), Verdict::Right, "story {story}");
+        }
+        assert_eq!(results.tally.total(), fake.total());
+    }
+
+    #[test]
+    fn at_a_rate_every_operation_is_issued_and_counted() {
+        let shared = shared(50, 10, 100);
+        let fake = Fake::new(SHARDS);
+        let results = run(&shared, Rate::PerSecond(100_000.0), 1000.0, fake.clone());
+        assert_eq!(results.reads.count() + results.writes.count(), 10_000);
+        assert_eq!(results.others_outside.count(), 10_000);
+        assert_eq!((results.wrong_rows, results.client_errors), (0, 0), "{:?}", results.errors);
+        assert!(results.visible.count() > 0, "no probe became visible");
+        check_counts(&results, &fake);
+    }
+
+    #[test]
+    fn a_dead_shard_does_not_hold_up_the_other() {
+        let shared = shared(50, 10, 200);
+        let fake = Fake::new(SHARDS);
+        shared.windows.open(ShardId(0), 0);
+        // It comes back only when the other one has answered its half of the load.
+        fake.revive_when(ShardId(0), |fake| fake.answered(ShardId(1)) > 800);
+        let results = run(&shared, Rate::PerSecond(10_000.0), 0.0, fake.clone());
+        assert_eq!(results.reads.count() + results.writes.count(), 2_000);
+        assert!(results.others_during_kills.count() > 800);
+        assert_eq!(results.others_during_kills.count() + results.killed.count(), 2_000);
+        assert_eq!((results.wrong_rows, results.client_errors), (0, 0), "{:?}", results.errors);
+        check_counts(&results, &fake);
+    }
+
+    #[test]
+    fn at_the_maximum_a_dead_shard_does_not_take_up_the_load() {
+        let shared = shared(50, 10, 100);
+        let fake = Fake::new(SHARDS);
+        fake.revive_when(ShardId(0), |fake| fake.answered(ShardId(1)) > 5_000);
+        let results = run(&shared, Rate::Max, 0.0, fake.clone());
+        assert!(fake.answered(ShardId(1)) > 5_000);
+        assert_eq!((results.wrong_rows, results.client_errors), (0, 0), "{:?}", results.errors);
+        check_counts(&results, &fake);
+    }
+
+    #[test]
+    fn after_the_death_of_all_votes_in_doubt_are_sent_again_and_count_once() {
+        for applied in [true, false] {
+            let shared = shared(20, 10, 100);
+            let fake = Fake::new(SHARDS);
+            fake.die_after(500, applied);
+            let results = run(&shared, Rate::PerSecond(50_000.0), 500.0, fake.clone());
+            assert_eq!(results.reads.count() + results.writes.count(), 5_000);
+            assert_eq!((results.wrong_rows, results.client_errors), (0, 0), "{:?}", results.errors);
+            assert!(fake.deaths() > 0);
+            check_counts(&results, &fake);
+        }
+    }
+
+    #[test]
+    fn a_lost_vote_a_doubled_vote_and_a_refusal_are_noticed() {
+        let shared = shared(0, 10, 20);
+        let fake = Fake::new(SHARDS);
+        fake.lose_one();
+        let results = run(&shared, Rate::PerSecond(50_000.0), 0.0, fake.clone());
+        let verdicts: Vec<Verdict> =
+            (0..STORIES).map(|story| results.tally.check(story, fake.votes(story))).collect();
+        assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Missing(1)).count(), 1);
+
+        let fake = Fake::new(SHARDS);
+        fake.refuse_one();
+        let results = run(&shared, Rate::PerSecond(50_000.0), 0.0, fake.clone());
+        assert!(results.client_errors > 0);
+        assert_eq!(results.errors, ["refused by the fake"]);
+        assert_eq!(results.tally.doubtful_total(), results.client_errors);
+    }
+}

@@ -1,0 +1,173 @@
+//! One lane per shard: what waits to be sent to it and what it has not answered yet.
+//!
+//! Lanes are independent: a shard that is down fills its own lane and holds up nobody else's. Buffers of rows go round
+//! in a pool, so that no operation allocates.
+
+use std::collections::{HashMap, VecDeque};
+
+use operators::{Rows, WriteKind};
+use runtime::ShardId;
+
+use crate::vote::port::{Port, Refused, Ticket};
+use crate::vote::workload::{Names, ROWS_PER_STORY};
+
+/// The most operations that wait in one lane: 24 bytes each make 1.5 GiB. At a million a second a shard may be down for
+/// a minute before the load counts as too much for the machine.
+pub const QUEUED_OPERATIONS_MAX: u64 = 64 << 20;
+
+/// What a message carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Votes of the load.
+    Votes,
+    /// Lookups of the load.
+    Lookups,
+    /// The vote of a probe.
+    ProbeVote(u16),
+    /// A look whether the vote of a probe is visible.
+    ProbeLookup(u16),
+}
+
+impl Kind {
+    /// Whether it changes a table.
+    pub fn is_write(self) -> bool {
+        matches!(self, Kind::Votes | Kind::ProbeVote(_))
+    }
+}
+
+/// A group of operations for one shard.
+#[derive(Debug)]
+pub struct Message {
+    /// What it carries.
+    pub kind: Kind,
+    /// Where it goes.
+    pub shard: ShardId,
+    /// When it was to be sent; latency counts from here.
+    pub due_ns: u64,
+    /// Rows to write, or keys to look up.
+    pub rows: Rows,
+    /// A write that may have arrived before and is sent again: its rows may be there already.
+    pub again: bool,
+}
+
+/// All lanes of one generator.
+#[derive(Debug)]
+pub struct Lanes {
+    lanes: Vec<Lane>,
+    in_flight: HashMap<Ticket, Message>,
+    pool: Vec<Rows>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    queue: VecDeque<Message>,
+    queued_operations: u64,
+    in_flight_operations: u64,
+}
+
+impl Lanes {
+    /// Empty lanes to so many shards.
+    pub fn new(shards: u16) -> Lanes {
+        let lanes = (0..shards).map(|_| Lane::default()).collect();
+        Lanes { lanes, in_flight: HashMap::new(), pool: Vec::new() }
+    }
+
+    /// An empty buffer of rows.
+    pub fn buffer(&mut self) -> Rows {
+        self.pool.pop().unwrap_or_default()
+    }
+
+    /// Gives a buffer back.
+    pub fn recycle(&mut self, mut rows: Rows) {
+        rows.clear();
+        self.pool.push(rows);
+    }
+
+    /// Puts a message at the end of its lane.
+    pub fn push(&mut self, message: Message) {
+        assert!(message.rows.count > 0, "an empty message has no answer");
+        let lane = &mut self.lanes[usize::from(message.shard.0)];
+        lane.queued_operations += u64::from(message.rows.count);
+        lane.queue.push_back(message);
+    }
+
+    /// Operations of a shard that have no answer yet.
+    pub fn pending(&self, shard: ShardId) -> u64 {
+        let lane = &self.lanes[usize::from(shard.0)];
+        lane.queued_operations + lane.in_flight_operations
+    }
+
+    /// Whether everything has been sent and answered.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.lanes.iter().all(|lane| lane.queue.is_empty())
+    }
+
+    /// Whether something could not be sent yet.
+    pub fn is_waiting(&self) -> bool {
+        self.lanes.iter().any(|lane| !lane.queue.is_empty())
+    }
+
+    /// Whether a lane is longer than any load that the machine could keep up with would make it.
+    pub fn is_overrun(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.queued_operations > QUEUED_OPERATIONS_MAX)
+    }
+
+    /// Sends what the shards take.
+    pub fn send(&mut self, port: &mut impl Port, names: &Names) -> Result<(), Refused> {
+        for lane in &mut self.lanes {
+            while let Some(message) = lane.queue.front() {
+                let ticket = match submit(port, names, message) {
+                    Ok(ticket) => ticket,
+                    Err(Refused::Busy) => break,
+                    Err(gone) => return Err(gone),
+                };
+                let message = lane.queue.pop_front().expect("it was just looked at");
+                let operations = u64::from(message.rows.count);
+                lane.queued_operations -= operations;
+                lane.in_flight_operations += operations;
+                let former = self.in_flight.insert(ticket, message);
+                assert!(former.is_none(), "a ticket was given twice");
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the message that an answer belongs to.
+    pub fn answered(&mut self, ticket: Ticket) -> Option<Message> {
+        let message = self.in_flight.remove(&ticket)?;
+        self.lanes[usize::from(message.shard.0)].in_flight_operations -= u64::from(message.rows.count);
+        Some(message)
+    }
+
+    /// All that was under way is lost: it will be sent again, the oldest first.
+    pub fn send_again(&mut self) {
+        let mut lost: Vec<Message> = self.in_flight.drain().map(|(_, message)| message).collect();
+        lost.sort_by_key(|message| std::cmp::Reverse(message.due_ns));
+        for mut message in lost {
+            message.again = true;
+            let lane = &mut self.lanes[usize::from(message.shard.0)];
+            lane.queued_operations += u64::from(message.rows.count);
+            lane.queue.push_front(message);
+        }
+        self.lanes.iter_mut().for_each(|lane| lane.in_flight_operations = 0);
+    }
+
+    /// Takes everything that has no answer, when nobody will wait for one any more.
+    pub fn abandon(&mut self) -> Vec<Message> {
+        self.send_again();
+        let abandoned = self.lanes.iter_mut().flat_map(|lane| lane.queue.drain(..)).collect();
+        self.lanes.iter_mut().for_each(|lane| lane.queued_operations = 0);
+        abandoned
+    }
+}
+
+fn submit(port: &mut impl Port, names: &Names, message: &Message) -> Result<Ticket, Refused> {
+    if message.kind.is_write() {
+        // An insert would be refused if the same vote were there already: a check of "exactly once" that costs
+        // nothing. Only what is sent again has to replace what may be there.
+        let kind = if message.again { WriteKind::Upsert } else { WriteKind::Insert };
+        port.write(message.shard, names.votes, kind, &message.rows)
+    } else {
+        port.lookup(message.shard, names.view, &message.rows, ROWS_PER_STORY)
+    }
+}
