@@ -155,14 +155,9 @@ impl LogFolder {
         let mut maps = Vec::with_capacity(self.segments.len());
         for segment in &self.segments {
             let path = self.path.join(segment.id.file_name());
-            let length = segment.file.metadata().map_err(|error| Error::io("examine", &path, error))?.len();
-            // An empty file cannot be mapped; the scan says what is wrong with it.
-            let map = if length == 0 {
-                None
-            } else {
-                Some(os::map(&segment.file).map_err(|error| Error::io("map", &path, error))?)
-            };
-            maps.push((segment.id, map));
+            // Through a descriptor of its own: a mapping keeps its open file, and would keep the lock with it.
+            let map = File::open(&path).and_then(|file| map_unless_empty(&file));
+            maps.push((segment.id, map.map_err(|error| Error::io("map", &path, error))?));
         }
         Ok(Mapped { path: self.path.clone(), start: self.manifest.start, maps })
     }
@@ -278,7 +273,12 @@ impl Mapped {
     }
 }
 
-pub(crate) fn is_no_room(error: &io::Error) -> bool {
+/// An empty file cannot be mapped; the scan says what is wrong with it.
+fn map_unless_empty(file: &File) -> io::Result<Option<Mmap>> {
+    Ok(if file.metadata()?.len() == 0 { None } else { Some(os::map(file)?) })
+}
+
+fn is_no_room(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
 }
 

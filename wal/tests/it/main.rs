@@ -1,0 +1,7 @@
+//! Tests of the log from the outside: against a simulated disk, and on real files.
+
+mod crash;
+mod damage;
+mod disk;
+mod live;
+mod synchronous;
