@@ -53,6 +53,15 @@ impl Batch {
         self.deltas.is_empty()
     }
 
+    /// Forgets all deltas and keeps the memory, unless it is more than `keep` bytes.
+    #[inline]
+    pub fn clear_and_trim(&mut self, keep: usize) {
+        self.clear();
+        if self.deltas.capacity() > keep {
+            self.deltas = Vec::new();
+        }
+    }
+
     /// Forgets all deltas and keeps the memory.
     #[inline]
     pub fn clear(&mut self) {

@@ -83,6 +83,11 @@ pub fn hash_row(row: Row<'_>) -> u64 {
     xxh3_64(row.bytes_all())
 }
 
+/// The hash of some numbers, for digests.
+pub(crate) fn hash_words(words: &[u64]) -> u64 {
+    words.iter().fold(KEY_SEED, |hash, word| xxh3_64_with_seed(&word.to_le_bytes(), hash))
+}
+
 /// Which of `shards` shards owns a key of this hash.
 #[inline]
 pub fn owner(hash: u64, shards: u16) -> u16 {

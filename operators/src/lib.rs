@@ -16,6 +16,13 @@ pub mod expr;
 pub mod accumulator;
 pub mod plan;
 pub mod dataflow;
+mod source;
+mod map;
+mod join;
+mod aggregate;
+mod combine;
+mod exchange;
+mod view;
 pub mod distinct;
 pub mod top_k;
 #[cfg(test)]

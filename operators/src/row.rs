@@ -67,6 +67,12 @@ impl<'a> Row<'a> {
         u64_at(self.0, slots_start(self.len()) + column * 8)
     }
 
+    /// Where the slot of a column begins.
+    #[inline]
+    pub(crate) fn slot_offset(self, column: usize) -> usize {
+        slots_start(self.len()) + column * 8
+    }
+
     /// Column `column` as an integer (also the raw number of a timestamp or date).
     #[inline]
     pub fn int(self, column: usize) -> i64 {

@@ -191,16 +191,9 @@ impl Table {
     }
 
     /// Brings what rows of these hashes need into the cache: first the slots, then what lies at their positions.
-    fn touch(&self, hashes: &[u64]) {
-        let mut candidates = [Position(0); GROUP_ROWS];
-        let mut count = 0;
-        for hash in hashes {
-            if let Some(position) = self.index.candidate(*hash) {
-                candidates[count] = position;
-                count += 1;
-            }
-        }
-        let sum = candidates[..count].iter().fold(0, |sum, at| sum ^ self.arena.bytes(*at)[0]);
+    pub fn touch(&self, hashes: &[u64]) {
+        let candidates = hashes.iter().filter_map(|hash| self.index.candidate(*hash));
+        let sum = candidates.fold(0, |sum, at| sum ^ self.arena.bytes(at)[0]);
         std::hint::black_box(sum);
     }
 

@@ -1,40 +1,122 @@
 //! Building plans by name.
+//!
+//! Exchanges go in where an operator needs rows together that may lie apart. Before an exchange that feeds an
+//! aggregate, columns that the aggregate does not look at are dropped: then more rows are equal and combine into
+//! one before they are sent.
 
-use super::{Column, JoinKind, OperatorId, Plan, TableId, ViewId};
+use super::check::{NODE_COUNT_MAX, aggregate_inputs, check_columns, indexes, operator_name, output_columns};
+use super::distribution::{Distribution, brings_together, distribution, distributions, is_within};
+use super::{
+    AggregateSpec, Column, ExchangeSpec, FilterSpec, JoinKind, JoinSpec, MapSpec, NodeSpec, Operator,
+    OperatorId, Plan, TableId, TableSpec, TopKSpec, ViewId, ViewInput, ViewSpec,
+};
 use crate::accumulator::Aggregate;
 use crate::error::PlanError;
-use crate::expr::Expr;
+use crate::expr::{Expr, col};
 use crate::order::Order;
 
 /// The output of an operator, to be used as an input of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stream(pub(crate) OperatorId);
 
+impl Stream {
+    /// The node that gives it.
+    pub fn operator(self) -> OperatorId {
+        self.0
+    }
+}
+
 /// Puts a plan together, with exchanges where they are needed.
+///
+/// ```
+/// use operators::accumulator::Aggregate;
+/// use operators::{JoinKind, PlanBuilder, Type, column};
+///
+/// let mut p = PlanBuilder::new();
+/// let stories = p.table("stories", &[column("id", Type::Int), column("title", Type::Text)], &["id"])?;
+/// let votes = [column("story_id", Type::Int), column("user_id", Type::Int)];
+/// let votes = p.table("votes", &votes, &["story_id", "user_id"])?;
+/// let counts = p.aggregate(votes, &["story_id"], &[("votes", Aggregate::Count)])?;
+/// let joined = p.join(stories, counts, &[("id", "story_id")], JoinKind::Inner)?;
+/// let chosen = p.project(joined, &["id", "title", "votes"])?;
+/// p.view("story_votes", chosen, &["id"], &[])?;
+/// let plan = p.build()?;
+/// assert_eq!(plan.view("story_votes")?.columns.len(), 3);
+/// # Ok::<(), operators::PlanError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct PlanBuilder {
     plan: Plan,
+    /// By node.
+    distributions: Vec<Distribution>,
 }
 
-#[allow(unused_variables, missing_docs)]
 impl PlanBuilder {
     /// An empty plan.
     pub fn new() -> Self {
         Self::default()
     }
+
     /// Continues `plan`; what it has keeps its ids.
     pub fn extend(plan: Plan) -> Self {
-        PlanBuilder { plan }
+        let distributions = distributions(&plan);
+        PlanBuilder { plan, distributions }
     }
+
+    /// A table with its primary key, whose columns must not be nullable.
     pub fn table(&mut self, name: &str, columns: &[Column], key: &[&str]) -> Result<Stream, PlanError> {
-        todo!()
+        let id = TableId(self.plan.tables.len() as u32);
+        let node = OperatorId(self.plan.nodes.len() as u32);
+        let spec = self
+            .table_spec(id, node, name, columns, key)
+            .map_err(|error| error.in_operator(&format!("table {name:?}")))?;
+        self.plan.tables.push(spec);
+        self.add(Operator::Table(id), &[])
     }
+
+    fn table_spec(
+        &self,
+        id: TableId,
+        node: OperatorId,
+        name: &str,
+        columns: &[Column],
+        key: &[&str],
+    ) -> Result<TableSpec, PlanError> {
+        if self.plan.tables.iter().any(|table| table.name == name) {
+            return Err(PlanError::invalid("there is a table of this name already"));
+        }
+        if key.is_empty() {
+            return Err(PlanError::invalid("a table needs a primary key"));
+        }
+        check_columns(columns)?;
+        let key = indexes(columns, key)?;
+        if let Some(index) = key.iter().find(|index| columns[**index as usize].nullable) {
+            let name = &columns[*index as usize].name;
+            return Err(PlanError::invalid(format!("the key column {name:?} must not be nullable")));
+        }
+        Ok(TableSpec { id, name: name.to_owned(), node, columns: columns.to_vec(), key })
+    }
+
+    /// The rows for which `predicate` is true; those for which it is false or NULL are left out.
     pub fn filter(&mut self, input: Stream, predicate: Expr) -> Result<Stream, PlanError> {
-        todo!()
+        self.add(Operator::Filter(FilterSpec { input: input.0, predicate }), &[])
     }
+
+    /// Rows of new columns, each computed from the old ones.
     pub fn map(&mut self, input: Stream, columns: &[(&str, Expr)]) -> Result<Stream, PlanError> {
-        todo!()
+        let names: Vec<String> = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let expressions = columns.iter().map(|(_, expression)| expression.clone()).collect();
+        self.add(Operator::Map(MapSpec { input: input.0, expressions }), &names)
     }
+
+    /// Some of the columns, in this order.
+    pub fn project(&mut self, input: Stream, columns: &[&str]) -> Result<Stream, PlanError> {
+        let columns: Vec<(&str, Expr)> = columns.iter().map(|name| (*name, col(*name))).collect();
+        self.map(input, &columns)
+    }
+
+    /// Pairs of rows whose keys are equal, column by column of `on`. NULL equals nothing. The columns are those of
+    /// the left input, then those of the right; a right column whose name is taken becomes `right.name`.
     pub fn join(
         &mut self,
         left: Stream,
@@ -42,22 +124,120 @@ impl PlanBuilder {
         on: &[(&str, &str)],
         kind: JoinKind,
     ) -> Result<Stream, PlanError> {
-        todo!()
+        let (left_names, right_names): (Vec<&str>, Vec<&str>) = on.iter().copied().unzip();
+        let in_join = |error: PlanError| error.in_operator(&self.next_name("join"));
+        let left_key = join_key(self.columns(left), &left_names).map_err(in_join)?;
+        let right_key = join_key(self.columns(right), &right_names).map_err(in_join)?;
+        let mut spec = JoinSpec { left: left.0, right: right.0, left_key, right_key, kind };
+        // Types are checked before exchanges go in, so that a refused join leaves nothing behind.
+        output_columns(&self.plan, &Operator::Join(spec.clone()), &[]).map_err(in_join)?;
+        self.order_join_key(&mut spec);
+        self.bring_sides_together(&mut spec)?;
+        self.add(Operator::Join(spec), &[])
     }
+
+    /// A table's rows are found by its primary key without a copy of them, if the join has it in the same order.
+    fn order_join_key(&self, spec: &mut JoinSpec) {
+        let own_key = |id: OperatorId| match &self.plan.nodes[id.index()].operator {
+            Operator::Table(table) => self.plan.tables[table.0 as usize].key.clone(),
+            Operator::Aggregate(aggregate) => (0..aggregate.group.len() as u16).collect(),
+            _ => Vec::new(),
+        };
+        for (id, key) in [(spec.left, spec.left_key.clone()), (spec.right, spec.right_key.clone())] {
+            let own = own_key(id);
+            if own.len() != key.len() {
+                continue;
+            }
+            let order: Option<Vec<usize>> =
+                own.iter().map(|column| key.iter().position(|other| other == column)).collect();
+            if let Some(order) = order {
+                (spec.left_key, spec.right_key) =
+                    order.iter().map(|at| (spec.left_key[*at], spec.right_key[*at])).unzip();
+                return;
+            }
+        }
+    }
+
+    /// Puts exchanges before a join unless equal keys meet already; if one side can stay where it is, it does.
+    fn bring_sides_together(&mut self, spec: &mut JoinSpec) -> Result<(), PlanError> {
+        let left_ways = self.distributions[spec.left.index()].clone();
+        let right_ways = self.distributions[spec.right.index()].clone();
+        let across = |way: &[u16], from: &[u16], to: &[u16]| -> Option<Vec<u16>> {
+            way.iter().map(|column| from.iter().position(|key| key == column).map(|at| to[at])).collect()
+        };
+        let from_left: Vec<Vec<u16>> =
+            left_ways.iter().filter_map(|way| across(way, &spec.left_key, &spec.right_key)).collect();
+        if from_left.iter().any(|way| right_ways.contains(way)) {
+            return Ok(());
+        }
+        if let Some(way) = from_left.into_iter().next() {
+            spec.right = self.exchange(spec.right, way)?;
+            return Ok(());
+        }
+        let from_right =
+            right_ways.iter().filter_map(|way| across(way, &spec.right_key, &spec.left_key)).next();
+        if let Some(way) = from_right {
+            spec.left = self.exchange(spec.left, way)?;
+            return Ok(());
+        }
+        spec.left = self.exchange(spec.left, spec.left_key.clone())?;
+        spec.right = self.exchange(spec.right, spec.right_key.clone())?;
+        Ok(())
+    }
+
+    /// One row per group of rows that are equal in the columns of `group` (NULLs are equal here), with the group's
+    /// columns and the aggregates. Without group columns there is one group, and no row while it is empty.
     pub fn aggregate(
         &mut self,
         input: Stream,
         group: &[&str],
         aggregates: &[(&str, Aggregate)],
     ) -> Result<Stream, PlanError> {
-        todo!()
+        let names: Vec<String> = aggregates.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let spec = |input: OperatorId, group: Vec<u16>| {
+            let aggregates = aggregates.iter().map(|(_, aggregate)| aggregate.clone()).collect();
+            Operator::Aggregate(AggregateSpec { input, group, aggregates })
+        };
+        let in_aggregate = |error: PlanError| error.in_operator(&self.next_name("aggregate"));
+        let indexes_before = indexes(self.columns(input), group).map_err(in_aggregate)?;
+        output_columns(&self.plan, &spec(input.0, indexes_before.clone()), &names).map_err(in_aggregate)?;
+        if brings_together(&self.distributions[input.0.index()], &indexes_before) {
+            return self.add(spec(input.0, indexes_before), &names);
+        }
+        let input = self.keep_needed_columns(input, group, aggregates)?;
+        let key = indexes(self.columns(input), group)?;
+        let input = self.exchange(input.0, key.clone())?;
+        self.add(spec(input, key), &names)
     }
+
+    fn keep_needed_columns(
+        &mut self,
+        input: Stream,
+        group: &[&str],
+        aggregates: &[(&str, Aggregate)],
+    ) -> Result<Stream, PlanError> {
+        let mut needed: Vec<&str> = group.to_vec();
+        for column in aggregates.iter().flat_map(|(_, aggregate)| aggregate_inputs(aggregate)) {
+            if !needed.contains(&column) {
+                needed.push(column);
+            }
+        }
+        if needed.len() == self.columns(input).len() { Ok(input) } else { self.project(input, &needed) }
+    }
+
+    /// Each row once whose weight is positive.
     pub fn distinct(&mut self, input: Stream) -> Result<Stream, PlanError> {
-        todo!()
+        let all: Vec<u16> = (0..self.columns(input).len() as u16).collect();
+        let input = self.together(input.0, &all)?;
+        self.add(Operator::Distinct(input), &[])
     }
+
+    /// All rows of all inputs, which must have the same types; the names are those of the first.
     pub fn union_all(&mut self, inputs: &[Stream]) -> Result<Stream, PlanError> {
-        todo!()
+        self.add(Operator::Union(inputs.iter().map(|input| input.0).collect()), &[])
     }
+
+    /// The first `limit` rows of each group in this order; ties are broken by the whole row.
     pub fn top_k(
         &mut self,
         input: Stream,
@@ -65,8 +245,15 @@ impl PlanBuilder {
         order: &[Order],
         limit: u32,
     ) -> Result<Stream, PlanError> {
-        todo!()
+        let in_top_k = |error: PlanError| error.in_operator(&self.next_name("top-k"));
+        let group = indexes(self.columns(input), group).map_err(in_top_k)?;
+        let mut spec = TopKSpec { input: input.0, group, order: order.to_vec(), limit };
+        output_columns(&self.plan, &Operator::TopK(spec.clone()), &[]).map_err(in_top_k)?;
+        spec.input = self.together(input.0, &spec.group)?;
+        self.add(Operator::TopK(spec), &[])
     }
+
+    /// Keeps the rows of `input` for lookups by `key`; `order` is that of the rows of one key.
     pub fn view(
         &mut self,
         name: &str,
@@ -74,17 +261,86 @@ impl PlanBuilder {
         key: &[&str],
         order: &[Order],
     ) -> Result<ViewId, PlanError> {
-        todo!()
+        let label = format!("view {name:?}");
+        let named = |error: PlanError| error.in_operator(&label);
+        if self.plan.views.iter().any(|view| view.name == name) {
+            return Err(named(PlanError::invalid("there is a view of this name already")));
+        }
+        let columns = self.columns(input).to_vec();
+        let key = indexes(&columns, key).map_err(named)?;
+        crate::order::RowOrder::resolve(order, &columns).map_err(named)?;
+        let mut source = input.0;
+        if !self.distributions[source.index()].contains(&key) {
+            source = self.exchange(source, key.clone())?;
+        }
+        let id = ViewId(self.plan.views.len() as u32);
+        let node = OperatorId(self.plan.nodes.len() as u32);
+        self.plan.views.push(ViewSpec {
+            id,
+            name: name.to_owned(),
+            node,
+            columns,
+            key,
+            order: order.to_vec(),
+        });
+        self.add(Operator::View(ViewInput { input: source, view: id }), &[])?;
+        Ok(id)
     }
+
     /// The columns of a stream.
     pub fn columns(&self, stream: Stream) -> &[Column] {
-        todo!()
+        &self.plan.nodes[stream.0.index()].columns
     }
-    /// The id of the table behind a stream.
-    pub fn table_id(&self, stream: Stream) -> Option<TableId> {
-        todo!()
+
+    /// The stream of the table of this name, also of one that a continued plan had.
+    pub fn table_stream(&self, name: &str) -> Result<Stream, PlanError> {
+        Ok(Stream(self.plan.table(name)?.node))
     }
+
+    /// The plan.
     pub fn build(self) -> Result<Plan, PlanError> {
         Ok(self.plan)
     }
+
+    /// The same rows, those that agree in `key` on one shard.
+    fn together(&mut self, input: OperatorId, key: &[u16]) -> Result<OperatorId, PlanError> {
+        if brings_together(&self.distributions[input.index()], key) {
+            return Ok(input);
+        }
+        self.exchange(input, key.to_vec())
+    }
+
+    /// An exchange; one that is there already is used again, so its rows are sent once.
+    fn exchange(&mut self, input: OperatorId, key: Vec<u16>) -> Result<OperatorId, PlanError> {
+        let operator = Operator::Exchange(ExchangeSpec { input, key });
+        if let Some(node) = self.plan.nodes.iter().find(|node| node.operator == operator) {
+            return Ok(node.id);
+        }
+        Ok(self.add(operator, &[])?.0)
+    }
+
+    fn add(&mut self, operator: Operator, names: &[String]) -> Result<Stream, PlanError> {
+        let id = OperatorId(self.plan.nodes.len() as u32);
+        let name = self.next_name(operator_name(&operator));
+        if self.plan.nodes.len() == NODE_COUNT_MAX {
+            let error = PlanError::invalid(format!("a plan has at most {NODE_COUNT_MAX} operators"));
+            return Err(error.in_operator(&name));
+        }
+        let columns =
+            output_columns(&self.plan, &operator, names).map_err(|error| error.in_operator(&name))?;
+        let ways = distribution(&self.plan, &self.distributions, &operator);
+        debug_assert!(ways.iter().all(|way| is_within(way, &(0..columns.len() as u16).collect::<Vec<_>>())));
+        self.distributions.push(ways);
+        self.plan.nodes.push(NodeSpec { id, columns, operator });
+        Ok(Stream(id))
+    }
+
+    fn next_name(&self, kind: &str) -> String {
+        format!("{kind} (operator {})", self.plan.nodes.len())
+    }
+}
+
+/// Like [`indexes`], but a column may be compared with several others.
+fn join_key(columns: &[Column], names: &[&str]) -> Result<Vec<u16>, PlanError> {
+    names.iter().map(|name| super::column_index(columns, name).map(|index| index as u16)).collect()
 }

@@ -5,6 +5,8 @@
 //! delta. A plan is an rkyv value and can lie in a log.
 
 mod builder;
+pub mod check;
+mod distribution;
 
 pub use builder::{PlanBuilder, Stream};
 
