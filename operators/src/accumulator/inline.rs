@@ -64,7 +64,7 @@ fn ratio(numerator: u128, denominator: u64) -> f64 {
     let shift = (58 + 64 - denominator.leading_zeros()).saturating_sub(bits);
     let shifted = numerator << shift;
     let quotient = shifted / u128::from(denominator);
-    let inexact = shifted % u128::from(denominator) != 0;
+    let inexact = !shifted.is_multiple_of(u128::from(denominator));
     #[expect(clippy::cast_precision_loss, reason = "this is the one rounding")]
     let rounded = (quotient | u128::from(inexact)) as f64;
     // A power of two, so this is exact.

@@ -2,8 +2,8 @@
 //!
 //! The state and the value are functions of the multiset of rows consumed, never of their order: weights add, a
 //! retraction undoes an insertion bit by bit, and an empty multiset leaves the initial state. Hence sums are exact
-//! ([`float_sum`], [`decimal_sum`], integers in 128 bits) and rounded once when asked for, and the rest lies in ordered
-//! multisets ([`multiset`]). Weights may be negative for a while; then only values of positive weight show.
+//! (integers in 128 bits, floats and decimals in full width) and rounded once when asked for, and the rest lies in ordered
+//! multisets. Weights may be negative for a while; then only values of positive weight show.
 //!
 //! Two kinds of state. Those of fixed size ([`BoundAggregate::inline_bytes`]) live in any buffer of so many bytes, all
 //! zero at first, beside the others of the group. The others are an [`AggregateState`] of their own.
@@ -20,6 +20,7 @@
 //!
 //! All but the counts are NULL when there is no value that is not NULL.
 
+mod aggregate;
 mod big;
 mod decimal_sum;
 mod float_sum;
@@ -30,133 +31,13 @@ mod string_agg;
 #[cfg(test)]
 mod tests;
 
-use crate::error::PlanError;
-use crate::order::Order;
-use crate::plan::{Column, column_index};
 use crate::row::Row;
 use crate::sort_key::SortKey;
 use crate::value::{Datum, Type};
+pub use aggregate::Aggregate;
 pub(crate) use decimal_sum::units as decimal_units;
 use multiset::ValueMultiset;
 use string_agg::TextMultiset;
-
-/// An aggregate function over a column, as a plan holds it.
-#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-pub enum Aggregate {
-    /// How many rows there are.
-    Count,
-    /// How many values are not NULL.
-    CountOf(String),
-    /// How many different values there are that are not NULL.
-    CountDistinct(String),
-    /// The exact sum.
-    Sum(String),
-    /// The exact mean, rounded once.
-    Avg(String),
-    /// The least value.
-    Min(String),
-    /// The greatest value.
-    Max(String),
-    /// The texts one after another. Those that the order leaves equal follow by their bytes.
-    StringAgg {
-        /// The column of the texts.
-        column: String,
-        /// Stands between two texts.
-        separator: String,
-        /// The order of the texts.
-        order: Vec<Order>,
-    },
-}
-
-impl Aggregate {
-    /// How many values of this column are not NULL.
-    pub fn count_of(column: impl Into<String>) -> Aggregate {
-        Aggregate::CountOf(column.into())
-    }
-
-    /// How many different values this column has.
-    pub fn count_distinct(column: impl Into<String>) -> Aggregate {
-        Aggregate::CountDistinct(column.into())
-    }
-
-    /// The sum of this column.
-    pub fn sum(column: impl Into<String>) -> Aggregate {
-        Aggregate::Sum(column.into())
-    }
-
-    /// The mean of this column.
-    pub fn avg(column: impl Into<String>) -> Aggregate {
-        Aggregate::Avg(column.into())
-    }
-
-    /// The least value of this column.
-    pub fn min(column: impl Into<String>) -> Aggregate {
-        Aggregate::Min(column.into())
-    }
-
-    /// The greatest value of this column.
-    pub fn max(column: impl Into<String>) -> Aggregate {
-        Aggregate::Max(column.into())
-    }
-
-    /// The texts of this column in this order.
-    pub fn string_agg(column: impl Into<String>, separator: &str, order: &[Order]) -> Aggregate {
-        Aggregate::StringAgg { column: column.into(), separator: separator.to_owned(), order: order.to_vec() }
-    }
-
-    /// The columns that it looks at, by name.
-    pub fn columns(&self) -> Vec<&str> {
-        match self {
-            Aggregate::Count => Vec::new(),
-            Aggregate::CountOf(column)
-            | Aggregate::CountDistinct(column)
-            | Aggregate::Sum(column)
-            | Aggregate::Avg(column)
-            | Aggregate::Min(column)
-            | Aggregate::Max(column) => vec![column],
-            Aggregate::StringAgg { column, order, .. } => std::iter::once(column)
-                .chain(order.iter().map(|order| &order.column))
-                .map(String::as_str)
-                .collect(),
-        }
-    }
-
-    /// The aggregate for rows of these columns. The error says what does not fit; the caller adds the operator.
-    pub fn resolve(&self, columns: &[Column]) -> Result<BoundAggregate, PlanError> {
-        let (name, column) = match self {
-            Aggregate::Count => return Ok(BoundAggregate { kind: Kind::Count, column: 0, ty: Type::Int }),
-            Aggregate::CountOf(column) => ("count", column),
-            Aggregate::CountDistinct(column) => ("count distinct", column),
-            Aggregate::Sum(column) => ("sum", column),
-            Aggregate::Avg(column) => ("avg", column),
-            Aggregate::Min(column) => ("min", column),
-            Aggregate::Max(column) => ("max", column),
-            Aggregate::StringAgg { column, .. } => ("string_agg", column),
-        };
-        let index = column_index(columns, column)?;
-        let ty = columns[index].ty;
-        let wrong = |wanted| PlanError::types(format!("{name} needs {wanted}, but {column:?} is {ty}"));
-        let kind = match (self, ty) {
-            (Aggregate::CountOf(_), _) => Kind::CountOf,
-            (Aggregate::CountDistinct(_), _) => Kind::CountDistinct,
-            (Aggregate::Min(_), _) => Kind::Min,
-            (Aggregate::Max(_), _) => Kind::Max,
-            (Aggregate::Sum(_), Type::Int) => Kind::SumInt,
-            (Aggregate::Sum(_), Type::Float) => Kind::SumFloat,
-            (Aggregate::Sum(_), Type::Numeric) => Kind::SumNumeric,
-            (Aggregate::Avg(_), Type::Int) => Kind::AvgInt,
-            (Aggregate::Avg(_), Type::Float) => Kind::AvgFloat,
-            (Aggregate::Avg(_), Type::Numeric) => Kind::AvgNumeric,
-            (Aggregate::Sum(_) | Aggregate::Avg(_), _) => return Err(wrong("a number")),
-            (Aggregate::StringAgg { separator, order, .. }, Type::Text) => {
-                Kind::StringAgg { separator: separator.clone(), order: SortKey::resolve(order, columns)? }
-            }
-            (Aggregate::StringAgg { .. }, _) => return Err(wrong("text")),
-            (Aggregate::Count, _) => unreachable!("returned above"),
-        };
-        Ok(BoundAggregate { kind, column: index, ty })
-    }
-}
 
 /// An aggregate function for rows of certain columns.
 #[derive(Debug, Clone, PartialEq, Eq)]

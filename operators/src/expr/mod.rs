@@ -112,18 +112,9 @@ pub enum Expr {
     Not(#[rkyv(omit_bounds)] Box<Expr>),
     /// `x IS NULL`
     IsNull(#[rkyv(omit_bounds)] Box<Expr>),
-    /// `CASE WHEN condition THEN value .. ELSE otherwise END`: conditions and values in pairs, one after another.
-    Case {
-        /// The conditions, asked in order.
-        #[rkyv(omit_bounds)]
-        conditions: Vec<Expr>,
-        /// The value for each condition; as many as conditions.
-        #[rkyv(omit_bounds)]
-        values: Vec<Expr>,
-        /// The value when no condition is true.
-        #[rkyv(omit_bounds)]
-        otherwise: Box<Expr>,
-    },
+    /// `CASE WHEN condition THEN value .. ELSE otherwise END`: the conditions, asked in order; a value for each; the
+    /// value when none is true.
+    Case(#[rkyv(omit_bounds)] Vec<Expr>, #[rkyv(omit_bounds)] Vec<Expr>, #[rkyv(omit_bounds)] Box<Expr>),
     /// `CAST(x AS type)`
     Cast(#[rkyv(omit_bounds)] Box<Expr>, Type),
     /// The first that is not NULL.
@@ -132,17 +123,9 @@ pub enum Expr {
     NullIf(#[rkyv(omit_bounds)] Box<Expr>, #[rkyv(omit_bounds)] Box<Expr>),
     /// `x IN (list)`
     InList(#[rkyv(omit_bounds)] Box<Expr>, #[rkyv(omit_bounds)] Vec<Expr>),
-    /// `x LIKE pattern`: `%` any characters, `_` one, `\` takes the next literally.
-    Like {
-        /// The text looked at.
-        #[rkyv(omit_bounds)]
-        input: Box<Expr>,
-        /// The pattern.
-        #[rkyv(omit_bounds)]
-        pattern: Box<Expr>,
-        /// ILIKE: letters compare without regard to case.
-        ignore_case: bool,
-    },
+    /// `x LIKE pattern`: `%` any characters, `_` one, `\` takes the next literally. ILIKE if the flag is set: letters
+    /// compare without regard to case.
+    Like(#[rkyv(omit_bounds)] Box<Expr>, #[rkyv(omit_bounds)] Box<Expr>, bool),
     /// A function by name (lower case), see the list at [`call`].
     Call(String, #[rkyv(omit_bounds)] Vec<Expr>),
 }
@@ -174,7 +157,7 @@ pub fn case<C: Into<Expr>, V: Into<Expr>>(
 ) -> Expr {
     let (conditions, values) =
         branches.into_iter().map(|(condition, value)| (condition.into(), value.into())).unzip();
-    Expr::Case { conditions, values, otherwise: Box::new(otherwise.into()) }
+    Expr::Case(conditions, values, Box::new(otherwise.into()))
 }
 
 /// The first of the values that is not NULL.
@@ -348,12 +331,12 @@ impl Expr {
 
     /// `self LIKE pattern`
     pub fn like(self, pattern: impl Into<Expr>) -> Expr {
-        Expr::Like { input: Box::new(self), pattern: Box::new(pattern.into()), ignore_case: false }
+        Expr::Like(Box::new(self), Box::new(pattern.into()), false)
     }
 
     /// `self ILIKE pattern`
     pub fn ilike(self, pattern: impl Into<Expr>) -> Expr {
-        Expr::Like { input: Box::new(self), pattern: Box::new(pattern.into()), ignore_case: true }
+        Expr::Like(Box::new(self), Box::new(pattern.into()), true)
     }
 
     /// `self || right`: NULL when either side is. Values that are not text are written as text.

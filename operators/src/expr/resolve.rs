@@ -187,14 +187,14 @@ impl Resolver<'_> {
                 Typed::new(Node::Not(boxed(input)), Type::Bool, nullable)
             }
             Expr::IsNull(input) => Typed::new(Node::IsNull(boxed(one(input)?)), Type::Bool, false),
-            Expr::Case { conditions, values, otherwise } => {
+            Expr::Case(conditions, values, otherwise) => {
                 case(many(conditions)?, many(values)?, one(otherwise)?)?
             }
             Expr::Cast(input, to) => explicit_cast(one(input)?, *to)?,
             Expr::Coalesce(list) => coalesce(many(list)?)?,
             Expr::NullIf(left, right) => null_if(one(left)?, one(right)?)?,
             Expr::InList(input, list) => in_list(one(input)?, many(list)?)?,
-            Expr::Like { input, pattern, ignore_case } => like(one(input)?, one(pattern)?, *ignore_case)?,
+            Expr::Like(input, pattern, ignore_case) => like(one(input)?, one(pattern)?, *ignore_case)?,
             Expr::Call(name, arguments) => call(name, many(arguments)?)?,
         };
         Ok(folded(typed))
