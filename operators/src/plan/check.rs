@@ -55,9 +55,9 @@ pub fn aggregate_inputs(aggregate: &Aggregate) -> Vec<&str> {
         | Aggregate::Avg(column)
         | Aggregate::Min(column)
         | Aggregate::Max(column) => vec![column],
-        Aggregate::StringAgg(spec) => {
-            let order = spec.order.iter().map(|order| &order.column);
-            std::iter::once(&spec.column).chain(order).map(String::as_str).collect()
+        Aggregate::StringAgg { column, order, .. } => {
+            let order = order.iter().map(|order| &order.column);
+            std::iter::once(column).chain(order).map(String::as_str).collect()
         }
     }
 }
