@@ -4,7 +4,7 @@
 //! aggregate, columns that the aggregate does not look at are dropped: then more rows are equal and combine into
 //! one before they are sent.
 
-use super::check::{NODE_COUNT_MAX, aggregate_inputs, check_columns, indexes, operator_name, output_columns};
+use super::check::{NODE_COUNT_MAX, check_columns, indexes, operator_name, output_columns};
 use super::distribution::{Distribution, brings_together, distribution, distributions, is_within};
 use super::{
     AggregateSpec, Column, ExchangeSpec, FilterSpec, JoinKind, JoinSpec, MapSpec, NodeSpec, Operator,
@@ -217,7 +217,7 @@ impl PlanBuilder {
         aggregates: &[(&str, Aggregate)],
     ) -> Result<Stream, PlanError> {
         let mut needed: Vec<&str> = group.to_vec();
-        for column in aggregates.iter().flat_map(|(_, aggregate)| aggregate_inputs(aggregate)) {
+        for column in aggregates.iter().flat_map(|(_, aggregate)| aggregate.columns()) {
             if !needed.contains(&column) {
                 needed.push(column);
             }

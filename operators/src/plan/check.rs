@@ -4,7 +4,6 @@
 //! come from a log that was written by another version.
 
 use super::{AggregateSpec, Column, JoinKind, JoinSpec, Operator, OperatorId, Plan, TopKSpec, column_index};
-use crate::accumulator::Aggregate;
 use crate::error::PlanError;
 use crate::order::RowOrder;
 use crate::row::COLUMN_COUNT_MAX;
@@ -42,23 +41,6 @@ pub fn inputs(operator: &Operator) -> Vec<OperatorId> {
         Operator::TopK(spec) => vec![spec.input],
         Operator::Exchange(spec) => vec![spec.input],
         Operator::View(spec) => vec![spec.input],
-    }
-}
-
-/// The columns that an aggregate function looks at.
-pub fn aggregate_inputs(aggregate: &Aggregate) -> Vec<&str> {
-    match aggregate {
-        Aggregate::Count => Vec::new(),
-        Aggregate::CountOf(column)
-        | Aggregate::CountDistinct(column)
-        | Aggregate::Sum(column)
-        | Aggregate::Avg(column)
-        | Aggregate::Min(column)
-        | Aggregate::Max(column) => vec![column],
-        Aggregate::StringAgg { column, order, .. } => {
-            let order = order.iter().map(|order| &order.column);
-            std::iter::once(column).chain(order).map(String::as_str).collect()
-        }
     }
 }
 
