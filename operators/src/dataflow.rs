@@ -243,6 +243,11 @@ impl Dataflow {
         self.nodes.iter_mut().for_each(|node| node.output.clear_and_trim(OUTPUT_KEEP_BYTES));
     }
 
+    /// Checks bytes from a client as keys of a view (rows of its key columns); returns how many there are.
+    pub fn validate_keys(&self, view: ViewId, keys: &[u8]) -> Result<u32, LookupError> {
+        self.view(view)?.validate_keys(keys)
+    }
+
     /// Appends up to `limit` rows of a view with this key, in the view's order, and returns how many.
     pub fn lookup(
         &self,

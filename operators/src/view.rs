@@ -38,6 +38,12 @@ impl View {
         }
     }
 
+    /// Checks foreign bytes to be keys of this view and returns how many they are.
+    pub fn validate_keys(&self, keys: &[u8]) -> Result<u32, LookupError> {
+        Rows::validate(keys, &self.key_schema)
+            .map_err(|error| LookupError::Malformed { view: self.name.clone(), error })
+    }
+
     /// Appends up to `limit` rows of this key to `into` and returns how many.
     pub fn lookup(
         &self,

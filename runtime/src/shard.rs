@@ -612,10 +612,10 @@ impl Shard {
 
     /// Puts the answers gathered for each front into a reply that carries the present clock.
     pub(crate) fn seal_replies(&mut self) {
-        let (recovery, label) = (&self.recovery, self.label);
-        let clock = TreeClock::new(self.settings.me, label, &self.cut);
-        self.fronts
-            .seal(label, &clock, &mut self.pool, |slot| recovery.may_publish(Receiver::Front(slot), label));
+        let (recovery, me, label) = (&self.recovery, self.settings.me, self.label);
+        self.fronts.seal(me, label, &self.cut, &mut self.pool, |slot| {
+            recovery.may_publish(Receiver::Front(slot), label)
+        });
     }
 
     // -- effects
