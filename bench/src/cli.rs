@@ -219,8 +219,8 @@ pub struct Clock {
 /// Arguments of the hidden `ring-peer`.
 #[derive(Debug, Clone, Args)]
 pub struct RingPeer {
-    /// Folder with the rings.
-    pub folder: PathBuf,
+    /// File of the ring.
+    pub ring: PathBuf,
     /// Core to pin to.
     #[arg(long)]
     pub core: Option<usize>,

@@ -88,6 +88,14 @@ impl Latencies {
             .collect()
     }
 
+    /// (nanoseconds, operations) of everything recorded, to hand it to another process.
+    pub fn buckets(&self) -> Vec<(u64, u64)> {
+        self.histogram
+            .iter_recorded()
+            .map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
+            .collect()
+    }
+
     /// The percentile distribution in the text form (.hgrm) that HDR histogram tools read, in microseconds.
     pub fn to_hgrm(&self) -> String {
         let mut text = String::new();

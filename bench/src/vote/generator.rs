@@ -379,7 +379,7 @@ mod tests {
         let fake = Fake::new(SHARDS);
         shared.windows.open(ShardId(0), 0);
         // It comes back only when the other one has answered its half of the load.
-        fake.revive_when(ShardId(0), |fake| fake.answered(ShardId(1)) > 800);
+        fake.revive_when(ShardId(0), |fake| fake.answered(ShardId(1)) > 300);
         let results = run(&shared, Rate::PerSecond(10_000.0), 0.0, fake.clone());
         assert_eq!(results.reads.count() + results.writes.count(), 2_000);
         assert!(results.others_during_kills.count() > 800);
