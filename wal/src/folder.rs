@@ -198,12 +198,16 @@ impl LogFolder {
 
     /// Gives up the lock on a segment, to a writer that takes it through a descriptor of its own. The folder's lock
     /// keeps everybody else out meanwhile.
-    pub(crate) fn release(&mut self, id: SegmentId) {
+    pub fn release(&mut self, id: SegmentId) {
         self.segments.retain(|segment| segment.id != id);
     }
 
     /// The size for the next segment if it must have at least `least` bytes and the last one has `last`.
-    pub(crate) fn next_segment_bytes(&self, least: u64, last: u64) -> u64 {
+    ///
+    /// # Panics
+    /// If no flush can need a segment of that size.
+    #[must_use]
+    pub fn next_segment_bytes(&self, least: u64, last: u64) -> u64 {
         let usual = (last * 4).min(self.options.segment_bytes);
         let size = usual.max(least).next_multiple_of(BLOCK_BYTES);
         assert!(size <= SEGMENT_BYTES_MAX, "no flush needs a segment of {size} bytes");
@@ -215,7 +219,10 @@ impl LogFolder {
     /// # Errors
     /// [`Error::NoRoom`], after which the same call can be made again; anything else means that the disk can no
     /// longer be trusted.
-    pub(crate) fn add_segment(&mut self, id: SegmentId, size: u64) -> Result<(), Error> {
+    ///
+    /// # Panics
+    /// If `id` is not the number after the newest segment's.
+    pub fn add_segment(&mut self, id: SegmentId, size: u64) -> Result<(), Error> {
         assert_eq!(id, self.manifest.last.next(), "segments are numbered without gaps");
         let manifest = Manifest { last: id, ..self.manifest.clone() };
         let added = self

@@ -83,6 +83,11 @@ impl Tail {
         Place { segment: room.segment, offset: room.offset }
     }
 
+    /// The segments that can still be written, oldest first, with their sizes. Never empty.
+    pub fn open_segments(&self) -> impl DoubleEndedIterator<Item = (SegmentId, u64)> + '_ {
+        self.rooms.iter().map(|room| (room.segment, room.size))
+    }
+
     /// The incarnation for the next writer.
     #[must_use]
     pub fn next_incarnation(&self) -> Incarnation {
