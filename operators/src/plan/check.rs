@@ -153,8 +153,8 @@ fn join_columns(spec: &JoinSpec, left: &[Column], right: &[Column]) -> Result<Ve
     for column in right {
         let mut column = column.clone();
         column.nullable |= spec.kind == JoinKind::Left;
-        if columns.iter().any(|other| other.name == column.name) {
-            column.name = format!("right.{}", column.name);
+        while columns.iter().any(|other| other.name == column.name) {
+            column.name.insert_str(0, "right.");
         }
         columns.push(column);
     }

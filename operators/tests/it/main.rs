@@ -1,0 +1,10 @@
+//! The operators as a whole: laws, oracle, shards, rows, refusals.
+
+mod law;
+mod left_join;
+mod oracle;
+mod plans;
+mod random;
+mod rows;
+mod sharded;
+mod tables;

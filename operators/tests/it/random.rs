@@ -1,0 +1,242 @@
+//! Random plans, rows and writes, small enough in their values that keys meet often.
+
+use crate::oracle::Relation;
+use operators::accumulator::Aggregate;
+use operators::expr::{col, lit};
+use operators::plan::Operator;
+use operators::{
+    Column, Datum, JoinKind, OperatorId, Plan, PlanBuilder, PlanError, Row, RowBuilder, Rows, Stream,
+    TableId, Type, WriteKind, asc, column, desc,
+};
+use std::collections::BTreeMap;
+
+const TEXTS: [&str; 5] = ["", "a", "bb", "a longer text than fits a word", "ü"];
+
+/// A plan over two tables with `steps` random operators, and a view on each of the last ones.
+pub fn plan(random: &mut fastrand::Rng, steps: usize) -> Result<Plan, PlanError> {
+    let mut p = PlanBuilder::new();
+    let t = [
+        column("id", Type::Int),
+        column("k", Type::Int).nullable(),
+        column("s", Type::Text).nullable(),
+        column("f", Type::Float).nullable(),
+        column("n", Type::Int),
+    ];
+    let u = [column("a", Type::Int), column("b", Type::Text), column("v", Type::Int).nullable()];
+    let mut streams = vec![p.table("t", &t, &["id"])?, p.table("u", &u, &["a", "b"])?];
+    let mut joins = 0;
+    for step in 0..steps {
+        let input = streams[random.usize(0..streams.len())];
+        let other = streams[random.usize(0..streams.len())];
+        let output = match random.u32(0..8) {
+            0 => filter(&mut p, random, input)?,
+            1 => map(&mut p, random, input, step)?,
+            2 | 3 if joins < 2 => {
+                joins += 1;
+                join(&mut p, random, input, other)?
+            }
+            2..=4 => aggregate(&mut p, random, input, step)?,
+            5 => p.distinct(input)?,
+            6 => union(&mut p, random, input, other)?,
+            _ => top_k(&mut p, random, input)?,
+        };
+        streams.push(output);
+    }
+    for (number, stream) in streams.iter().enumerate().skip(1) {
+        let keys = some_columns(p.columns(*stream), random, 2);
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        p.view(&format!("view {number}"), *stream, &keys, &[])?;
+    }
+    p.build()
+}
+
+fn some_columns(columns: &[Column], random: &mut fastrand::Rng, limit: usize) -> Vec<String> {
+    let mut names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+    random.shuffle(&mut names);
+    names.truncate(random.usize(0..=limit));
+    names
+}
+
+fn one_of(columns: &[Column], random: &mut fastrand::Rng, types: &[Type]) -> Option<String> {
+    let fitting: Vec<&Column> = columns.iter().filter(|column| types.contains(&column.ty)).collect();
+    (!fitting.is_empty()).then(|| fitting[random.usize(0..fitting.len())].name.clone())
+}
+
+fn filter(p: &mut PlanBuilder, random: &mut fastrand::Rng, input: Stream) -> Result<Stream, PlanError> {
+    let Some(name) = one_of(p.columns(input), random, &[Type::Int]) else { return Ok(input) };
+    let condition = if random.bool() { col(name).ge(lit(random.i64(0..3))) } else { col(name).is_not_null() };
+    p.filter(input, condition)
+}
+
+fn map(
+    p: &mut PlanBuilder,
+    random: &mut fastrand::Rng,
+    input: Stream,
+    step: usize,
+) -> Result<Stream, PlanError> {
+    let mut columns: Vec<(String, operators::expr::Expr)> =
+        some_columns(p.columns(input), random, 4).into_iter().map(|name| (name.clone(), col(name))).collect();
+    if let Some(name) = one_of(p.columns(input), random, &[Type::Int]) {
+        columns.push((format!("m{step}"), col(name).rem(lit(3))));
+    }
+    let columns: Vec<(&str, _)> = columns.iter().map(|(name, e)| (name.as_str(), e.clone())).collect();
+    p.map(input, &columns)
+}
+
+fn join(
+    p: &mut PlanBuilder,
+    random: &mut fastrand::Rng,
+    left: Stream,
+    right: Stream,
+) -> Result<Stream, PlanError> {
+    let mut pairs = Vec::new();
+    for _ in 0..random.usize(1..3) {
+        let ty = if random.u32(0..3) == 0 { Type::Text } else { Type::Int };
+        let left = one_of(p.columns(left), random, &[ty]);
+        if let (Some(l), Some(r)) = (left, one_of(p.columns(right), random, &[ty])) {
+            pairs.push((l, r));
+        }
+    }
+    if pairs.is_empty() {
+        return Ok(left);
+    }
+    let pairs: Vec<(&str, &str)> = pairs.iter().map(|(l, r)| (l.as_str(), r.as_str())).collect();
+    p.join(left, right, &pairs, if random.bool() { JoinKind::Inner } else { JoinKind::Left })
+}
+
+fn aggregate(
+    p: &mut PlanBuilder,
+    random: &mut fastrand::Rng,
+    input: Stream,
+    step: usize,
+) -> Result<Stream, PlanError> {
+    let columns = p.columns(input).to_vec();
+    let group = some_columns(&columns, random, 2);
+    let mut functions = Vec::new();
+    let any = [Type::Int, Type::Text, Type::Float];
+    for _ in 0..random.usize(0..4) {
+        let number = one_of(&columns, random, &[Type::Int, Type::Float]);
+        let value = one_of(&columns, random, &any);
+        let text = one_of(&columns, random, &[Type::Text]);
+        let order = one_of(&columns, random, &any);
+        functions.push(match (random.u32(0..8), number, value, text, order) {
+            (0, Some(name), ..) => Aggregate::Sum(name),
+            (1, Some(name), ..) => Aggregate::Avg(name),
+            (2, _, Some(name), ..) => Aggregate::Min(name),
+            (3, _, Some(name), ..) => Aggregate::Max(name),
+            (4, _, Some(name), ..) => Aggregate::CountDistinct(name),
+            (5, _, Some(name), ..) => Aggregate::CountOf(name),
+            (6, _, _, Some(name), Some(order)) => Aggregate::string_agg(name, "|", &[asc(order)]),
+            _ => Aggregate::Count,
+        });
+    }
+    if random.u32(0..3) == 0 {
+        functions = vec![Aggregate::Count];
+    }
+    let names: Vec<String> = (0..functions.len()).map(|number| format!("g{step}_{number}")).collect();
+    let functions: Vec<(&str, Aggregate)> = names.iter().map(String::as_str).zip(functions).collect();
+    let group: Vec<&str> = group.iter().map(String::as_str).collect();
+    p.aggregate(input, &group, &functions)
+}
+
+fn union(
+    p: &mut PlanBuilder,
+    random: &mut fastrand::Rng,
+    first: Stream,
+    second: Stream,
+) -> Result<Stream, PlanError> {
+    let first_int = one_of(p.columns(first), random, &[Type::Int]);
+    let second_int = one_of(p.columns(second), random, &[Type::Int]);
+    let (Some(a), Some(b)) = (first_int, second_int) else { return p.union_all(&[first, first]) };
+    let inputs = [p.map(first, &[("x", col(a))])?, p.map(second, &[("y", col(b))])?];
+    p.union_all(&inputs)
+}
+
+fn top_k(p: &mut PlanBuilder, random: &mut fastrand::Rng, input: Stream) -> Result<Stream, PlanError> {
+    let columns = p.columns(input).to_vec();
+    let group = some_columns(&columns, random, 1);
+    let group: Vec<&str> = group.iter().map(String::as_str).collect();
+    let order: Vec<_> = some_columns(&columns, random, 2)
+        .iter()
+        .map(|n| if random.bool() { asc(n) } else { desc(n) })
+        .collect();
+    p.top_k(input, &group, &order, random.u32(1..4))
+}
+
+/// A random row of these columns, as bytes.
+pub fn row(random: &mut fastrand::Rng, columns: &[Column]) -> Vec<u8> {
+    let mut builder = RowBuilder::new();
+    builder.start(columns.len());
+    for column in columns {
+        let null = column.nullable && random.u32(0..5) == 0;
+        builder.push(match column.ty {
+            _ if null => Datum::Null,
+            Type::Int => Datum::Int(random.i64(0..5)),
+            Type::Float => Datum::Float(random.i64(-4..5) as f64 / 4.0),
+            Type::Text => Datum::Text(TEXTS[random.usize(0..TEXTS.len())]),
+            ty => unreachable!("random plans have no {ty}"),
+        });
+    }
+    builder.finish().bytes_all().to_vec()
+}
+
+/// The table rows of a test, as the writes should leave them: by key, by table.
+#[derive(Default)]
+pub struct Model {
+    tables: BTreeMap<TableId, BTreeMap<Vec<u8>, Vec<u8>>>,
+}
+
+/// A write to one table.
+#[derive(Clone, Debug)]
+pub struct Write {
+    pub table: TableId,
+    pub kind: WriteKind,
+    pub rows: Rows,
+}
+
+impl Model {
+    /// A random write that succeeds; the model has it already.
+    pub fn write(&mut self, plan: &Plan, random: &mut fastrand::Rng) -> Write {
+        let spec = &plan.tables[random.usize(0..plan.tables.len())];
+        let kind = [WriteKind::Insert, WriteKind::Upsert, WriteKind::Delete][random.usize(0..3)];
+        let table = self.tables.entry(spec.id).or_default();
+        let mut rows = Rows::new();
+        let key_columns: Vec<Column> = spec.key.iter().map(|i| spec.columns[*i as usize].clone()).collect();
+        for _ in 0..random.usize(1..5) {
+            let whole = row(random, &spec.columns);
+            let mut key = RowBuilder::new();
+            key.start(spec.key.len());
+            for (index, column) in spec.key.iter().zip(&key_columns) {
+                key.push(Row::at(&whole).datum(*index as usize, column.ty));
+            }
+            let key = key.finish();
+            match kind {
+                WriteKind::Insert if table.contains_key(key.bytes_all()) => continue,
+                WriteKind::Delete => {
+                    table.remove(key.bytes_all());
+                    rows.push(key);
+                    continue;
+                }
+                _ => {}
+            }
+            table.insert(key.bytes_all().to_vec(), whole.clone());
+            rows.push(Row::at(&whole));
+        }
+        Write { table: spec.id, kind, rows }
+    }
+
+    /// The tables' rows.
+    pub fn relations(&self, plan: &Plan) -> Vec<Relation> {
+        let rows = |id: &TableId| -> Relation {
+            let table = self.tables.get(id);
+            table.into_iter().flat_map(|table| table.values()).map(|row| (row.clone(), 1)).collect()
+        };
+        plan.tables.iter().map(|table| rows(&table.id)).collect()
+    }
+}
+
+/// The exchanges of a plan: where a test can put deltas of any weight.
+pub fn exchanges(plan: &Plan) -> Vec<OperatorId> {
+    let is_exchange = |operator: &Operator| matches!(operator, Operator::Exchange(_));
+    plan.nodes.iter().filter(|node| is_exchange(&node.operator)).map(|node| node.id).collect()
+}
