@@ -28,6 +28,10 @@ use crate::segment::{BLOCK_BYTES, Identity, SEGMENT_BYTES_MAX, SegmentId};
 /// All flushes in flight together are at most this long, unless there is only one.
 pub const WINDOW_BYTES: u64 = 512 << 10;
 
+/// Buffers kept for reuse: with flushes of the usual 1 MiB, 8 MiB at most. More than are in flight, as a caller that
+/// cannot flush at once gathers several.
+const POOL_COUNT_MAX: usize = 8;
+
 /// How much an [`Appender`] gathers and sends out at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -132,7 +136,7 @@ impl Appender {
             in_flight: VecDeque::with_capacity(limits.in_flight_count),
             in_flight_bytes: 0,
             rooms: tail.rooms.iter().copied().collect(),
-            pool: Vec::with_capacity(limits.in_flight_count),
+            pool: Vec::with_capacity(POOL_COUNT_MAX),
         }
     }
 
@@ -186,7 +190,7 @@ impl Appender {
     fn recycle(&mut self, mut buffer: FlushBuffer) {
         // Buffers made for a single large record would pin its size forever.
         let usual = buffer.capacity() <= self.limits.flush_bytes.next_multiple_of(BLOCK_BYTES as usize);
-        if usual && self.pool.len() < self.limits.in_flight_count {
+        if usual && self.pool.len() < POOL_COUNT_MAX {
             buffer.clear();
             self.pool.push(buffer);
         }

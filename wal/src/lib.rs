@@ -41,7 +41,8 @@
 //!
 //! Everything that decides is free of I/O and can be driven by a simulator: [`Appender`] hands out [`Flush`]es,
 //! [`scan`] reads images of segments (fresh ones start with [`segment_header`]), and [`Tail`] says what to zero, what to
-//! sync and how to go on. [`LogWriter`] and [`SyncLog`] are the same with files.
+//! sync and how to go on. [`LogDisk`] puts files under an appender that lives elsewhere; [`LogWriter`] has both in one;
+//! [`SyncLog`] does the same with blocking calls.
 //!
 //! # Format
 //!
@@ -111,6 +112,8 @@ mod manifest;
 
 mod folder;
 
+mod log_disk;
+
 mod writer;
 
 mod sync_log;
@@ -125,6 +128,7 @@ pub use error::Error;
 pub use faults::{Fault, Faults};
 pub use flush::{FLUSH_HEADER_BYTES, Flush, FlushId};
 pub use folder::{LogFolder, Mapped, Options};
+pub use log_disk::LogDisk;
 pub use record::{Incarnation, Lsn, PAYLOAD_BYTES_MAX, RECORD_ALIGNMENT, RECORD_HEADER_BYTES, RecordKind};
 pub use scan::{LogStart, Record, Records, Repair, Scan, Tail, scan};
 pub use segment::{

@@ -1,0 +1,314 @@
+//! The disk side of a live log: takes the flushes that an [`Appender`] hands out to the disk through Glommio's io_uring, brings
+//! back which have completed, and prepares segments. The appender itself may live where there is no I/O.
+//!
+//! **Durable when complete.** Segments are opened O_DIRECT and O_DSYNC, so the completion of a write says that it is
+//! durable: one request per flush and no separate sync. Flushes in flight side by side pay for the latency of
+//! each (measured on a fast disk at 4 KiB: 16 k/s one by one, 44 k/s with four in flight).
+//!
+//! **Failure.** A write that fails, or that is short, poisons the log: nothing more is sent out, because a second attempt
+//! may succeed while the data is gone. What was in flight is in doubt, and stays so until a restart reads the log.
+//! A full disk is not a failure: segments are filled before they are used, so it shows while the next one is prepared; appended
+//! records wait in memory, and the preparation is tried again until there is room.
+//!
+//! **Locks.** Each segment's lock is held through the descriptor that is written through. If the process is killed,
+//! requests in flight keep the descriptor, and so the lock, until they are done: see [`LogFolder`].
+//!
+//! Cost: one copy of each flush into memory that Glommio owns, as its files take no other.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use glommio::io::{DmaFile, OpenOptions};
+
+use crate::appender::Appender;
+use crate::error::Error;
+use crate::faults::Faults;
+use crate::flush::{Flush, FlushId};
+use crate::folder::LogFolder;
+use crate::os;
+use crate::scan::Tail;
+use crate::segment::SegmentId;
+
+/// How long to wait before a segment that found no room is prepared again.
+const NO_ROOM_RETRY: Duration = Duration::from_millis(100);
+
+/// The disk side of a log, on a Glommio executor. Clones are handles to the same one.
+///
+/// [`write`](Self::write) takes what [`Appender::take_flush`] hands out; [`exchange`](Self::exchange) tells the
+/// appender what has become of it. Nothing is written or told at any other time, so the policy stays with the caller.
+#[derive(Clone)]
+pub struct LogDisk(Rc<Inner>);
+
+impl std::fmt::Debug for LogDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogDisk").field("path", &self.0.path).finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    path: PathBuf,
+    faults: Faults,
+    /// Called when there is something to [`exchange`](LogDisk::exchange), or the state has changed.
+    wake: Box<dyn Fn()>,
+    /// Used in a thread of its own while a segment is prepared.
+    folder: Arc<Mutex<LogFolder>>,
+    /// The segments that can be written or still have flushes in flight.
+    files: RefCell<BTreeMap<SegmentId, Rc<DmaFile>>>,
+    /// Size of the newest segment.
+    last_bytes: Cell<u64>,
+    /// What the appender has not been told yet: flushes that are durable, a segment that is ready.
+    completed: RefCell<Vec<FlushId>>,
+    prepared: Cell<Option<(SegmentId, u64)>>,
+    in_flight_count: Cell<usize>,
+    preparing: Cell<bool>,
+    closing: Cell<bool>,
+    failure: RefCell<Option<Failure>>,
+    no_room: Cell<Option<i32>>,
+    sent_count: Cell<u64>,
+    written_bytes: Cell<u64>,
+    written_count: Cell<u64>,
+}
+
+/// What poisoned the log. `io::Error` cannot be cloned, and everybody who asks gets the reason.
+struct Failure {
+    path: PathBuf,
+    errno: Option<i32>,
+    text: String,
+}
+
+impl LogDisk {
+    /// Takes over the log in `folder`, which has been read to `tail`: makes the repairs, and moves the locks to
+    /// descriptors of its own. `wake` is called whenever the caller should look again.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a failed repair or open, [`Error::InUse`] if a lock was lost to somebody else.
+    pub async fn start(mut folder: LogFolder, tail: &Tail, wake: impl Fn() + 'static) -> Result<Self, Error> {
+        folder.repair(tail)?;
+        let mut files = BTreeMap::new();
+        for (segment, _) in tail.open_segments() {
+            // The folder's own lock keeps everybody else out between the release and the lock.
+            folder.release(segment);
+            files.insert(segment, Rc::new(open_segment(folder.path(), segment).await?));
+        }
+        Ok(Self(Rc::new(Inner {
+            path: folder.path().to_owned(),
+            faults: folder.options().faults.clone(),
+            wake: Box::new(wake),
+            folder: Arc::new(Mutex::new(folder)),
+            files: RefCell::new(files),
+            last_bytes: Cell::new(tail.open_segments().next_back().expect("a log has a segment").1),
+            completed: RefCell::default(),
+            prepared: Cell::new(None),
+            in_flight_count: Cell::new(0),
+            preparing: Cell::new(false),
+            closing: Cell::new(false),
+            failure: RefCell::default(),
+            no_room: Cell::new(None),
+            sent_count: Cell::new(0),
+            written_bytes: Cell::new(0),
+            written_count: Cell::new(0),
+        })))
+    }
+
+    /// Sends a flush to the disk. Once the log is poisoned nothing is sent, and the flush never completes.
+    pub fn write(&self, flush: Flush) {
+        if self.0.failure.borrow().is_some() {
+            return;
+        }
+        let file = self.0.files.borrow().get(&flush.segment).cloned();
+        let file = file.expect("segments are open before they are provided");
+        self.0.sent_count.set(self.0.sent_count.get() + 1);
+        self.0.in_flight_count.set(self.0.in_flight_count.get() + 1);
+        let nth = self.0.sent_count.get();
+        glommio::spawn_local(Rc::clone(&self.0).write(file, flush, nth)).detach();
+    }
+
+    /// Tells the appender which flushes are durable and which segment is ready, and begins to prepare another
+    /// one if it wants one. Returns whether there was news.
+    pub fn exchange(&self, appender: &mut Appender) -> bool {
+        let mut news = false;
+        for id in self.0.completed.borrow_mut().drain(..) {
+            appender.flushed(id);
+            news = true;
+        }
+        if news {
+            self.0.close_left_segments(appender.current_segment());
+        }
+        if let Some((id, bytes)) = self.0.prepared.take() {
+            appender.provide_segment(id, bytes);
+            news = true;
+        }
+        self.0.prepare_if_wanted(appender);
+        news
+    }
+
+    /// Why nothing can be written any more, if so: [`Error::Poisoned`].
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        let failure = self.0.failure.borrow();
+        let Failure { path, errno, text } = failure.as_ref()?;
+        let source = errno.map_or_else(|| io::Error::other(text.clone()), io::Error::from_raw_os_error);
+        Some(Error::Poisoned { path: path.clone(), source })
+    }
+
+    /// Whether the last attempt to prepare a segment found the disk full: [`Error::NoRoom`]. Flushes go out until
+    /// [`Appender::room_bytes`] are used up, and again when there is room again, which is tried all the time.
+    #[must_use]
+    pub fn no_room(&self) -> Option<Error> {
+        let source = io::Error::from_raw_os_error(self.0.no_room.get()?);
+        Some(Error::NoRoom { path: self.0.path.clone(), source })
+    }
+
+    /// Bytes and number of the flushes written since the start.
+    #[must_use]
+    pub fn written(&self) -> (u64, u64) {
+        (self.0.written_bytes.get(), self.0.written_count.get())
+    }
+
+    /// Whether a write or the preparation of a segment is under way.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.0.in_flight_count.get() > 0 || self.0.preparing.get()
+    }
+
+    /// Lets no further segment be prepared: the beginning of an orderly end. When the disk is no longer
+    /// [busy](Self::is_busy), [`close`](Self::close) it.
+    pub fn begin_close(&self) {
+        self.0.closing.set(true);
+    }
+
+    /// Closes the files, and with them the locks. A file with a write still in flight is closed when that is done.
+    pub async fn close(self) {
+        self.begin_close();
+        let files = std::mem::take(&mut *self.0.files.borrow_mut());
+        for (_, file) in files {
+            // Everything acknowledged is durable already; an error here concerns nobody.
+            let _ = file.close_rc().await;
+        }
+    }
+}
+
+impl Inner {
+    fn poison(&self, path: PathBuf, error: &io::Error) {
+        let failure = || Failure { path, errno: error.raw_os_error(), text: error.to_string() };
+        self.failure.borrow_mut().get_or_insert_with(failure);
+    }
+
+    /// Writes one flush and takes note of it.
+    async fn write(self: Rc<Self>, file: Rc<DmaFile>, flush: Flush, nth: u64) {
+        let (id, segment, bytes) = (flush.id, flush.segment, flush.bytes().len());
+        let result = self.write_whole(&file, flush, nth).await;
+        drop(file);
+        self.in_flight_count.set(self.in_flight_count.get() - 1);
+        match result {
+            Ok(()) => {
+                self.completed.borrow_mut().push(id);
+                self.written_bytes.set(self.written_bytes.get() + bytes as u64);
+                self.written_count.set(self.written_count.get() + 1);
+            }
+            Err(error) => self.poison(self.path.join(segment.file_name()), &error),
+        }
+        (self.wake)();
+    }
+
+    async fn write_whole(&self, file: &DmaFile, flush: Flush, nth: u64) -> io::Result<()> {
+        self.faults.before_write(nth)?;
+        let wanted = flush.bytes().len();
+        let bytes = self.faults.write_bytes(nth, wanted);
+        let mut buffer = file.alloc_dma_buffer(bytes);
+        buffer.as_bytes_mut().copy_from_slice(&flush.bytes()[..bytes]);
+        let offset = flush.offset;
+        // So that the appender can use its memory again when the flush completes.
+        drop(flush);
+        let written = file.write_at(buffer, offset).await?;
+        self.faults.after_write(nth)?;
+        if written != wanted {
+            let text = format!("short write of {written} of {wanted} bytes at offset {offset}");
+            return Err(io::Error::new(io::ErrorKind::WriteZero, text));
+        }
+        Ok(())
+    }
+
+    /// Closes the segments that have been left behind, once nothing is in flight to them.
+    fn close_left_segments(&self, current: SegmentId) {
+        let mut files = self.files.borrow_mut();
+        let left = |(id, file): (&SegmentId, &Rc<DmaFile>)| {
+            (*id < current && Rc::strong_count(file) == 1).then_some(*id)
+        };
+        while let Some(id) = files.iter().find_map(left) {
+            let file = files.remove(&id).expect("just found");
+            glommio::spawn_local(async move {
+                // Its flushes are durable; an error here concerns nobody.
+                let _ = file.close_rc().await;
+            })
+            .detach();
+        }
+    }
+
+    fn prepare_if_wanted(self: &Rc<Self>, appender: &Appender) {
+        if self.preparing.get() || self.closing.get() || self.failure.borrow().is_some() {
+            return;
+        }
+        let Some(least) = appender.wants_segment() else { return };
+        self.preparing.set(true);
+        let (inner, id) = (Rc::clone(self), appender.next_segment());
+        glommio::spawn_local(async move {
+            inner.prepare(id, least).await;
+            inner.preparing.set(false);
+            (inner.wake)();
+        })
+        .detach();
+    }
+
+    /// Prepares a segment, waiting while there is no room.
+    async fn prepare(&self, id: SegmentId, least: u64) {
+        while !self.closing.get() {
+            match self.prepare_once(id, least).await {
+                Ok(bytes) => {
+                    self.no_room.set(None);
+                    self.last_bytes.set(bytes);
+                    return self.prepared.set(Some((id, bytes)));
+                }
+                Err(Error::NoRoom { source, .. }) => {
+                    self.no_room.set(Some(source.raw_os_error().unwrap_or(libc::ENOSPC)));
+                    (self.wake)();
+                    glommio::timer::sleep(NO_ROOM_RETRY).await;
+                }
+                Err(Error::Io { path, source, .. }) => return self.poison(path, &source),
+                Err(other) => {
+                    return self.poison(self.path.join(id.file_name()), &io::Error::other(other.to_string()));
+                }
+            }
+        }
+    }
+
+    async fn prepare_once(&self, id: SegmentId, least: u64) -> Result<u64, Error> {
+        let (folder, last_bytes) = (Arc::clone(&self.folder), self.last_bytes.get());
+        let prepared = glommio::executor().spawn_blocking(move || {
+            let mut folder = folder.lock().expect("no thread panics with the folder");
+            let bytes = folder.next_segment_bytes(least, last_bytes);
+            folder.add_segment(id, bytes).map(|()| bytes)
+        });
+        let bytes = prepared.await?;
+        let file = open_segment(&self.path, id).await?;
+        self.files.borrow_mut().insert(id, Rc::new(file));
+        Ok(bytes)
+    }
+}
+
+/// Opens a segment so that every write is durable when it completes, and locks it.
+async fn open_segment(folder: &Path, id: SegmentId) -> Result<DmaFile, Error> {
+    let path = folder.join(id.file_name());
+    let opened = OpenOptions::new().read(true).write(true).custom_flags(libc::O_DSYNC).dma_open(&path).await;
+    let file = opened.map_err(|error| Error::io("open", &path, error.into()))?;
+    match os::try_lock(&file) {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(Error::InUse { path, waited_ms: 0 }),
+        Err(error) => Err(Error::io("lock", &path, error)),
+    }
+}
