@@ -23,5 +23,6 @@ pub mod record;
 pub mod recovery;
 pub mod ring;
 pub mod shard;
+pub mod sim;
 
 pub use clock::{Cut, FrontId, FrontSlot, Label, Link, ShardId, TreeClock};

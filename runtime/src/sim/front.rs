@@ -1,0 +1,172 @@
+//! A simulated front: asks shards at random, reads their replies, and notices when one of them goes back in time.
+//!
+//! It has one pair of rings with each shard. What it has asked and been told goes into the ledger, which outlives it.
+
+use super::Failure;
+use super::ledger::{Answer, Ledger};
+use super::workload::Drawn;
+use crate::clock::{Cut, FrontId, FrontSlot, Label, ShardId, TreeClock};
+use crate::message::{self, ArchivedOutcome, Ask, Request};
+use crate::ring::{Consumer, Producer, RingMemory};
+use operators::RowsIter;
+use rkyv::util::AlignedVec;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Requests that wait in a front's memory for one ring; above this it asks no more.
+const QUEUE_COUNT_MAX: usize = 8;
+
+/// A front that lives.
+pub(super) struct Front {
+    pub(super) slot: FrontSlot,
+    pub(super) id: FrontId,
+    lanes: Vec<Lane>,
+}
+
+/// What joins a front with one shard.
+struct Lane {
+    shard: ShardId,
+    rings: (RingMemory, RingMemory),
+    requests: Producer,
+    replies: Consumer,
+    sequence: u64,
+    queue: VecDeque<(u64, AlignedVec)>,
+    /// Requests without an answer; of lookups in the view that never goes back, the key.
+    waiting: BTreeMap<u64, Option<i64>>,
+    /// Label and cut of the newest reply.
+    state: Option<(Label, Cut)>,
+    /// The greatest count seen for each key of the view that never goes back.
+    seen: BTreeMap<i64, i64>,
+}
+
+impl Front {
+    /// A new front with empty rings.
+    pub(super) fn new(slot: FrontSlot, id: FrontId, shards: u16, ring_bytes: usize) -> Front {
+        let lane = |shard| {
+            let rings = (RingMemory::heap(ring_bytes, 0), RingMemory::heap(ring_bytes, 0));
+            Lane {
+                shard: ShardId(shard),
+                requests: Producer::attach(&rings.0).expect("a new ring is whole and free"),
+                replies: Consumer::attach(&rings.1).expect("a new ring is whole and free"),
+                rings,
+                sequence: 0,
+                queue: VecDeque::new(),
+                waiting: BTreeMap::new(),
+                state: None,
+                seen: BTreeMap::new(),
+            }
+        };
+        Front { slot, id, lanes: (0..shards).map(lane).collect() }
+    }
+
+    /// The rings with a shard: of requests, of replies.
+    pub(super) fn rings(&self, shard: ShardId) -> &(RingMemory, RingMemory) {
+        &self.lanes[usize::from(shard.0)].rings
+    }
+
+    /// Requests that have no answer yet.
+    pub(super) fn waiting_count(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.waiting.len()).sum()
+    }
+
+    /// Their names, for a message.
+    pub(super) fn waiting(&self) -> String {
+        let lanes = self.lanes.iter().filter(|lane| !lane.waiting.is_empty());
+        let names = lanes.map(|lane| format!("requests {:?} of shard {}", lane.waiting.keys(), lane.shard));
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Asks, unless too much waits already. Returns whether it did.
+    pub(super) fn ask(&mut self, drawn: Drawn, ledger: &mut Ledger) -> bool {
+        let lane = &mut self.lanes[usize::from(drawn.to.0)];
+        if lane.queue.len() >= QUEUE_COUNT_MAX {
+            return false;
+        }
+        lane.sequence += 1;
+        let sequence = lane.sequence;
+        let is_write = matches!(drawn.ask, Ask::Write { .. });
+        let front = if drawn.spoilt { self.id.0 + 1_000_000 } else { self.id.0 };
+        let request = Request { front, sequence, body: drawn.ask };
+        let bytes = message::write_request(&request, AlignedVec::new());
+        ledger.asked((self.id, lane.shard, sequence), is_write.then_some(&bytes));
+        let monotone = drawn.monotone.filter(|_| !drawn.spoilt);
+        lane.waiting.insert(sequence, monotone);
+        lane.queue.push_back((sequence, bytes));
+        true
+    }
+
+    /// Puts up to `count_max` requests for one shard on the ring. Returns how many fitted.
+    pub(super) fn push(&mut self, shard: ShardId, count_max: u32) -> u32 {
+        let lane = &mut self.lanes[usize::from(shard.0)];
+        let mut count = 0;
+        while count < count_max {
+            let Some((sequence, bytes)) = lane.queue.front() else { break };
+            if lane.requests.push(*sequence, bytes).is_err() {
+                break;
+            }
+            lane.queue.pop_front();
+            count += 1;
+        }
+        count
+    }
+
+    /// Reads up to `count_max` replies of one shard. Returns how many there were.
+    pub(super) fn poll(&mut self, shard: ShardId, count_max: u32, ledger: &mut Ledger) -> Result<u32, Failure> {
+        let lane = &mut self.lanes[usize::from(shard.0)];
+        let mut count = 0;
+        while count < count_max {
+            let frame = lane.replies.peek().map_err(|e| Failure(format!("replies of shard {shard}: {e}")))?;
+            let Some(frame) = frame else { break };
+            let (label, token) = (frame.label, frame.token);
+            let bytes = {
+                let mut copy = AlignedVec::<16>::new();
+                copy.extend_from_slice(frame.payload);
+                copy
+            };
+            lane.take_reply(self.id, label, &bytes, ledger)?;
+            lane.replies.advance(token);
+            lane.replies.release(token);
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+impl Lane {
+    fn take_reply(&mut self, id: FrontId, label: u64, bytes: &[u8], ledger: &mut Ledger) -> Result<(), Failure> {
+        let shard = self.shard;
+        let bad = |what: String| Failure(format!("front {} reads from shard {shard}: {what}", id.0));
+        let reply = message::read_reply(bytes).map_err(|e| bad(format!("a reply cannot be read: {e}")))?;
+        let mut clock = TreeClock::default();
+        clock.copy_from(&reply.clock);
+        if clock.label().0 != label || clock.shard() != shard {
+            return Err(bad(format!("the clock {clock:?} is not that of the frame, {label}")));
+        }
+        let newer = (clock.label(), clock.cut());
+        if self.state.as_ref().is_some_and(|state| newer.0 < state.0 || !newer.1.covers(&state.1)) {
+            return Err(bad(format!("the shard goes back from {:?} to {newer:?}", self.state)));
+        }
+        self.state = Some(newer);
+        for answer in reply.answers.iter() {
+            let sequence = answer.sequence.to_native();
+            ledger.answered((id, shard, sequence), Answer::of(&answer.outcome))?;
+            if let Some(Some(key)) = self.waiting.remove(&sequence) {
+                self.check_monotone(key, &answer.outcome).map_err(bad)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_monotone(&mut self, key: i64, outcome: &ArchivedOutcome) -> Result<(), String> {
+        let ArchivedOutcome::Found { counts, rows } = outcome else { return Ok(()) };
+        if counts.len() != 1 || u64::from(counts[0].to_native()) != u64::from(rows.count.to_native()) {
+            return Err(format!("one key was looked up, and {} were found for {} keys", rows.count, counts.len()));
+        }
+        let count = RowsIter(&rows.rows).map(|row| row.int(1)).sum();
+        let seen = self.seen.entry(key).or_default();
+        if count < *seen {
+            return Err(format!("the count of group {key} goes back from {seen} to {count}"));
+        }
+        *seen = count;
+        Ok(())
+    }
+}

@@ -1,0 +1,241 @@
+//! The schedule: one random move after another.
+
+use super::Failure;
+use super::world::{World, say};
+use crate::clock::{FrontSlot, Link, ShardId};
+use crate::recovery::Receiver;
+
+/// The moves, with their weights; flushing has the climate's.
+#[derive(Clone, Copy)]
+enum Move {
+    Ask,
+    Push,
+    Poll,
+    Tell,
+    Boot,
+    Admit,
+    Step,
+    Publish,
+    Flush,
+    Complete,
+    Release,
+    FrontComes,
+    Late,
+}
+
+impl World {
+    /// Makes one move, or lets something go wrong.
+    pub(super) fn random_move(&mut self) -> Result<(), Failure> {
+        let dice = self.rng.u32(0..10_000);
+        let (kills, deaths) = (self.climate.kills, self.climate.kills + self.climate.front_deaths);
+        let losses = deaths + self.climate.power_losses;
+        let moved = match dice {
+            _ if dice < kills => self.kill_some(),
+            _ if dice < deaths => self.some_front_dies(),
+            _ if dice < losses => {
+                let power = self.rng.u32(0..4) > 0;
+                self.lose_machine(power)?;
+                true
+            }
+            _ if dice < losses + 20 => self.extend_catalogue(),
+            _ if dice < losses + 40 => self.fill_disk(),
+            _ => self.ordinary_move()?,
+        };
+        self.tally.events += u64::from(moved);
+        Ok(())
+    }
+
+    fn ordinary_move(&mut self) -> Result<bool, Failure> {
+        let flushing = self.climate.flushing;
+        let weights = [
+            (Move::Ask, 16),
+            (Move::Push, 10),
+            (Move::Poll, 8),
+            (Move::Tell, 3),
+            (Move::Boot, 12),
+            (Move::Admit, 12),
+            (Move::Step, 40),
+            (Move::Publish, 30),
+            (Move::Flush, flushing),
+            (Move::Complete, flushing),
+            (Move::Release, 6),
+            (Move::FrontComes, 1),
+            (Move::Late, 1),
+        ];
+        let mut dice = self.rng.u32(0..weights.iter().map(|(_, weight)| weight).sum());
+        let chosen = weights.iter().find(|(_, weight)| {
+            let hit = dice < *weight;
+            dice = dice.wrapping_sub(if hit { 0 } else { *weight });
+            hit
+        });
+        let (chosen, _) = chosen.expect("the dice lies below the sum");
+        self.make(*chosen)
+    }
+
+    fn make(&mut self, chosen: Move) -> Result<bool, Failure> {
+        let id = self.any_shard();
+        let index = usize::from(id.0);
+        let count_max = self.rng.u32(1..=self.climate.count_max);
+        match chosen {
+            Move::Ask => Ok(self.ask()),
+            Move::Push => {
+                let front = self.any_front();
+                Ok(self.fronts[front].as_mut().is_some_and(|front| front.push(id, count_max) > 0))
+            }
+            Move::Poll => {
+                let front = self.any_front();
+                let Some(front) = &mut self.fronts[front] else { return Ok(false) };
+                Ok(front.poll(id, count_max, &mut self.ledger)? > 0)
+            }
+            Move::Tell => self.tell(id),
+            Move::Boot => {
+                let records = self.rng.u32(1..30);
+                self.boot(id, records)
+            }
+            Move::Admit => {
+                let slot = FrontSlot(self.any_front() as u16);
+                self.admit(id, slot, count_max)
+            }
+            Move::Step => {
+                let link = self.any_link(id);
+                self.step(id, link, count_max)
+            }
+            Move::Publish => {
+                let to = self.any_receiver(id);
+                self.publish(id, to, count_max)
+            }
+            Move::Flush => {
+                let process = self.processes[index].as_mut();
+                Ok(process.is_some_and(|process| process.flush(&self.ground, &mut self.disks[index])))
+            }
+            Move::Complete => Ok(self.complete(id)),
+            Move::Release => Ok(self.release(id)),
+            Move::FrontComes => {
+                let slot = self.any_front();
+                let free = self.fronts[slot].is_none();
+                if free {
+                    self.front_comes(slot);
+                }
+                Ok(free)
+            }
+            Move::Late => Ok(self.disks[index].land_orphan(&mut self.rng)),
+        }
+    }
+
+    fn any_front(&mut self) -> usize {
+        self.rng.usize(0..self.fronts.len())
+    }
+
+    fn any_link(&mut self, id: ShardId) -> Link {
+        match self.rng.u32(0..20) {
+            0 => Link::Control,
+            1..6 => Link::Ingest,
+            _ => match self.any_shard() {
+                other if other == id => Link::Ingest,
+                other => Link::Shard(other),
+            },
+        }
+    }
+
+    fn any_receiver(&mut self, id: ShardId) -> Receiver {
+        match self.any_shard() {
+            other if other != id && self.rng.u32(0..3) > 0 => Receiver::Shard(other),
+            _ => Receiver::Front(FrontSlot(self.any_front() as u16)),
+        }
+    }
+
+    fn ask(&mut self) -> bool {
+        let slot = self.any_front();
+        let Some(front) = &mut self.fronts[slot] else { return false };
+        let drawn = self.workload.draw(&mut self.rng);
+        front.ask(drawn, &mut self.ledger)
+    }
+
+    // -- moves of one shard; each says whether it moved anything
+
+    pub(super) fn admit(&mut self, id: ShardId, slot: FrontSlot, count_max: u32) -> Result<bool, Failure> {
+        let Some(process) = &mut self.processes[usize::from(id.0)] else { return Ok(false) };
+        let count = process.links.admit(&mut process.shard, slot, count_max);
+        Ok(count.map_err(|e| Failure(format!("shard {id} cannot admit requests: {e}")))? > 0)
+    }
+
+    pub(super) fn step(&mut self, id: ShardId, link: Link, count_max: u32) -> Result<bool, Failure> {
+        let Some(process) = &mut self.processes[usize::from(id.0)] else { return Ok(false) };
+        let count = process.step(&self.ground, link, count_max)?;
+        if count > 0 {
+            let shard = &process.shard;
+            say!(self, "shard {id} takes {count} over {link}: label {}, {:?}", shard.label(), shard.phase());
+        }
+        Ok(count > 0)
+    }
+
+    pub(super) fn publish(&mut self, id: ShardId, to: Receiver, count_max: u32) -> Result<bool, Failure> {
+        let Some(process) = &mut self.processes[usize::from(id.0)] else { return Ok(false) };
+        let count = process.publish(to, count_max)?;
+        if count > 0 {
+            say!(self, "shard {id} publishes {count} to {to:?}");
+        }
+        Ok(count > 0)
+    }
+
+    pub(super) fn complete(&mut self, id: ShardId) -> bool {
+        let index = usize::from(id.0);
+        let Some(process) = &mut self.processes[index] else { return false };
+        let done = process.complete(&self.ground, &mut self.disks[index], &mut self.rng);
+        if done {
+            say!(self, "shard {id} has its log durable up to {}", process.shard.log().durable());
+        }
+        done
+    }
+
+    pub(super) fn release(&mut self, id: ShardId) -> bool {
+        let Some(process) = &mut self.processes[usize::from(id.0)] else { return false };
+        process.links.release(&mut process.shard);
+        true
+    }
+
+    // -- what goes wrong
+
+    fn kill_some(&mut self) -> bool {
+        let mut any = false;
+        for id in self.shard_ids() {
+            if self.rng.f64() < self.climate.victims && self.processes[usize::from(id.0)].is_some() {
+                self.kill(id);
+                any = true;
+            }
+        }
+        any
+    }
+
+    fn some_front_dies(&mut self) -> bool {
+        let slot = self.any_front();
+        let there = self.fronts[slot].is_some();
+        self.front_dies(slot);
+        there
+    }
+
+    /// The catalogue gets its next entry, or some shard hears of one.
+    fn extend_catalogue(&mut self) -> bool {
+        let next = self.ground.catalogue.len();
+        if let Some(plan) = self.workload.plans.get(next) {
+            say!(self, "the catalogue gets entry {}", next + 1);
+            self.ground.catalogue.push(plan.clone());
+            return true;
+        }
+        let index = usize::from(self.any_shard().0);
+        let process = self.processes[index].as_mut();
+        process.is_some_and(|process| process.learn(&self.ground, next as u64))
+    }
+
+    /// A log finds no room, or finds room again.
+    fn fill_disk(&mut self) -> bool {
+        let id = self.any_shard();
+        let full = self.rng.bool();
+        let Some(process) = &mut self.processes[usize::from(id.0)] else { return false };
+        if self.climate.disks_fill {
+            process.shard.set_log_full(full);
+            say!(self, "the disk of shard {id} {}", if full { "is full" } else { "has room" });
+        }
+        self.climate.disks_fill
+    }
+}

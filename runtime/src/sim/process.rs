@@ -1,0 +1,172 @@
+//! The process of one shard as the simulator has it: the real shard and its real links, fed from a simulated disk.
+//!
+//! It starts by reading the log; its records are then replayed a few at a time, so that it can be killed in between.
+//! Dropping it is its death: the ring ends are free again, everything else it knew is gone.
+
+use super::Failure;
+use super::disk::{Disk, Found};
+use super::front::Front;
+use super::world::Ground;
+use crate::clock::{Link, ShardId};
+use crate::links::{FrontRings, Links};
+use crate::recovery::{Phase, Receiver};
+use crate::ring::{Consumer, Producer};
+use crate::shard::{Settings, Shard};
+use fastrand::Rng;
+use wal::Appender;
+
+/// A shard's process.
+pub(super) struct Process {
+    pub(super) shard: Shard,
+    pub(super) links: Links,
+    /// What is still to be replayed, newest first.
+    records: Vec<Found>,
+}
+
+/// What happens to a process that starts.
+pub(super) enum Start {
+    /// It replays.
+    Begun(Box<Process>),
+    /// It died while it repaired its log.
+    Died,
+}
+
+impl Process {
+    /// Starts a process for shard `me`.
+    pub(super) fn start(
+        ground: &Ground,
+        me: ShardId,
+        disk: &mut Disk,
+        fronts: &[Option<Front>],
+        rng: &mut Rng,
+    ) -> Result<Start, Failure> {
+        if ground.switches.fence {
+            while disk.land_orphan(rng) {}
+        }
+        let bad = |what: String| Failure(format!("shard {me} cannot start: {what}"));
+        let read = disk.read().map_err(|e| bad(e.to_string()))?;
+        if !repair(disk, &read.tail, rng) {
+            return Ok(Start::Died);
+        }
+        let log = Appender::resume(&read.tail, read.tail.next_incarnation(), ground.limits);
+        let mut settings = Settings::new(me, ground.shards);
+        settings.rules = ground.switches.rules;
+        settings.outbox_bytes_max = ground.outbox_bytes_max;
+        settings.ingest_bytes_max = ground.ingest_bytes_max;
+        let mut shard = Shard::new(settings, log);
+        shard.set_trims(disk.trims.clone());
+        ground.catalogue.iter().for_each(|plan| shard.add_plan(plan.clone()));
+
+        let mut links = Links::default();
+        for other in ground.others(me) {
+            let inbound = Consumer::attach(ground.ring(other, me)).map_err(|e| bad(e.to_string()))?;
+            let outbound = Producer::attach(ground.ring(me, other)).map_err(|e| bad(e.to_string()))?;
+            links.join(other, inbound, outbound);
+        }
+        links.ask_receivers(&mut shard).map_err(|e| bad(e.to_string()))?;
+        let mut records = read.records;
+        records.reverse();
+        let mut process = Process { shard, links, records };
+        for front in fronts.iter().flatten() {
+            process.attach(front)?;
+        }
+        Ok(Start::Begun(Box::new(process)))
+    }
+
+    /// Tells the shard of a front.
+    pub(super) fn attach(&mut self, front: &Front) -> Result<(), Failure> {
+        let id = self.shard.id();
+        let (requests, replies) = front.rings(id);
+        let bad = |what: String| Failure(format!("shard {id} cannot attach front {}: {what}", front.id.0));
+        let rings = FrontRings {
+            id: front.id,
+            requests: Consumer::attach(requests).map_err(|e| bad(e.to_string()))?,
+            replies: Producer::attach(replies).map_err(|e| bad(e.to_string()))?,
+        };
+        self.links.attach(&mut self.shard, front.slot, rings).map_err(|e| bad(e.to_string()))
+    }
+
+    /// Replays up to `count_max` records. Returns how many; none once replay is over.
+    pub(super) fn replay(&mut self, disk: &Disk, count_max: u32) -> Result<u32, Failure> {
+        if self.shard.phase() != Phase::Replaying {
+            return Ok(0);
+        }
+        let id = self.shard.id();
+        let bad = |what: String| Failure(format!("shard {id} cannot replay: {what}"));
+        for count in 0..count_max {
+            let Some(found) = self.records.pop() else {
+                self.shard.end_replay().map_err(|e| bad(e.to_string()))?;
+                return Ok(count + 1);
+            };
+            self.shard.replay(found.kind, found.lsn, disk.payload(&found)).map_err(|e| bad(e.to_string()))?;
+        }
+        Ok(count_max)
+    }
+
+    /// Takes a step over `link`, and gives the shard what the catalogue has for it if a message needs that.
+    pub(super) fn step(&mut self, ground: &Ground, link: Link, count_max: u32) -> Result<u32, Failure> {
+        if self.shard.phase() == Phase::Replaying {
+            return Ok(0);
+        }
+        let id = self.shard.id();
+        let count = self.links.step(&mut self.shard, link, count_max);
+        let count = count.map_err(|e| Failure(format!("shard {id} cannot take a step over {link}: {e}")))?;
+        if let Some(wanted) = self.links.control_wanted(&self.shard) {
+            self.learn(ground, wanted);
+        }
+        Ok(count)
+    }
+
+    /// Gives the shard the catalogue up to entry `upto`. Returns whether there was anything new.
+    pub(super) fn learn(&mut self, ground: &Ground, upto: u64) -> bool {
+        let known = self.shard.catalogue_len();
+        assert!(upto <= ground.catalogue.len() as u64, "nobody has consumed what the catalogue does not have");
+        (known..upto).for_each(|index| self.shard.add_plan(ground.catalogue[index as usize].clone()));
+        known < upto
+    }
+
+    /// Publishes up to `count_max` messages for one receiver.
+    pub(super) fn publish(&mut self, to: Receiver, count_max: u32) -> Result<u32, Failure> {
+        let id = self.shard.id();
+        let count = self.links.publish(&mut self.shard, to, count_max);
+        count.map_err(|e| Failure(format!("shard {id} cannot publish to {to:?}: {e}")))
+    }
+
+    /// Submits one flush, if there is anything to flush and a place for it.
+    pub(super) fn flush(&mut self, ground: &Ground, disk: &mut Disk) -> bool {
+        while let Some(bytes) = self.shard.log().wants_segment() {
+            let segment = self.shard.log().next_segment();
+            let size = bytes.next_multiple_of(wal::BLOCK_BYTES).max(ground.segment_bytes);
+            disk.add_segment(segment, size);
+            self.shard.log().provide_segment(segment, size);
+        }
+        let Some(flush) = self.shard.take_flush() else { return false };
+        let id = flush.id;
+        disk.submit(flush);
+        if !ground.switches.sync_before_ack {
+            self.shard.log().flushed(id);
+        }
+        true
+    }
+
+    /// Completes one flush.
+    pub(super) fn complete(&mut self, ground: &Ground, disk: &mut Disk, rng: &mut Rng) -> bool {
+        let Some(id) = disk.complete(rng) else { return false };
+        if ground.switches.sync_before_ack {
+            self.shard.log().flushed(id);
+        }
+        true
+    }
+}
+
+/// Does what a scan has found to be necessary; false if the process died over it.
+pub(super) fn repair(disk: &mut Disk, tail: &wal::Tail, rng: &mut Rng) -> bool {
+    for repair in &tail.repairs {
+        if rng.u32(0..20) == 0 {
+            return false;
+        }
+        disk.zero(repair);
+    }
+    tail.syncs.iter().for_each(|segment| disk.sync(*segment));
+    true
+}

@@ -1,0 +1,153 @@
+//! The end of a run: nothing dies any more, everything comes to rest, and what is there is what must be.
+
+use super::Failure;
+use super::oracle::{Oracle, Values, values_of};
+use super::world::{World, say};
+use crate::clock::{FrontSlot, Link, ShardId};
+use crate::record;
+use crate::recovery::{Phase, Receiver};
+use operators::ViewId;
+use operators::hash::{hash_key, owner};
+
+/// Rounds, each of them every move of every shard, after which a run that still moves is stuck in a circle. A run
+/// leaves some hundred messages behind, and each round takes one at least over some link.
+const ROUND_COUNT_MAX: u32 = 20_000;
+
+/// Differing rows that a failure shows of a view.
+const SHOWN_COUNT: usize = 4;
+
+impl World {
+    /// Lets every shard live and work until nothing moves.
+    pub(super) fn come_to_rest(&mut self) -> Result<(), Failure> {
+        say!(self, "from here on nothing dies");
+        for slot in 0..self.fronts.len() {
+            if self.fronts[slot].is_none() {
+                self.front_comes(slot);
+            }
+        }
+        for round in 0.. {
+            if round == ROUND_COUNT_MAX {
+                return Err(Failure(format!("no rest after {round} rounds")));
+            }
+            let mut moved = false;
+            for id in self.shard_ids() {
+                moved |= self.round_of(id)?;
+            }
+            if !moved {
+                break;
+            }
+        }
+        self.check_rest()
+    }
+
+    /// Every move of one shard, and of the fronts towards it.
+    fn round_of(&mut self, id: ShardId) -> Result<bool, Failure> {
+        let index = usize::from(id.0);
+        let mut moved = self.boot(id, 100)?;
+        moved |= self.tell(id)?;
+        if let Some(process) = &mut self.processes[index] {
+            moved |= process.learn(&self.ground, self.ground.catalogue.len() as u64);
+            process.shard.set_log_full(false);
+        }
+        let count_max = self.climate.count_max;
+        for slot in 0..self.fronts.len() {
+            let front = self.fronts[slot].as_mut().expect("all slots are taken");
+            moved |= front.push(id, count_max) > 0;
+            moved |= front.poll(id, count_max, &mut self.ledger)? > 0;
+            let slot = FrontSlot(slot as u16);
+            moved |= self.admit(id, slot, count_max)?;
+            moved |= self.publish(id, Receiver::Front(slot), count_max)?;
+        }
+        moved |= self.step(id, Link::Control, 1)?;
+        moved |= self.step(id, Link::Ingest, count_max)?;
+        for other in self.ground.others(id) {
+            moved |= self.step(id, Link::Shard(other), count_max)?;
+            moved |= self.publish(id, Receiver::Shard(other), count_max)?;
+        }
+        if let Some(process) = &mut self.processes[index] {
+            moved |= process.flush(&self.ground, &mut self.disks[index]);
+        }
+        moved |= self.complete(id);
+        self.release(id);
+        self.tally.events += u64::from(moved);
+        Ok(moved)
+    }
+
+    /// Nothing moves: nobody may be waiting for anything.
+    fn check_rest(&self) -> Result<(), Failure> {
+        for front in self.fronts.iter().flatten() {
+            if front.waiting_count() > 0 {
+                let what = front.waiting();
+                return Err(Failure(format!("nothing moves, but front {} waits for {what}", front.id.0)));
+            }
+        }
+        for (process, id) in self.processes.iter().zip(self.shard_ids()) {
+            let process = process.as_ref().expect("all shards live");
+            if process.shard.phase() != Phase::Running {
+                let state = (process.shard.phase(), process.shard.label());
+                return Err(Failure(format!("nothing moves, but shard {id} is {state:?}")));
+            }
+            for other in self.ground.others(id) {
+                if process.shard.outgoing(Receiver::Shard(other)).is_some() {
+                    return Err(Failure(format!("nothing moves, but shard {id} has more for shard {other}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares everything with the computation from scratch.
+    pub(super) fn check(&mut self) -> Result<(), Failure> {
+        let mut oracle = Oracle::default();
+        self.tally.writes = 0;
+        self.ledger.begin_check();
+        for id in self.shard_ids() {
+            let disk = &self.disks[usize::from(id.0)];
+            let read = disk.read().map_err(|e| Failure(format!("the log of shard {id} at the end: {e}")))?;
+            for found in read.records.iter().filter(|found| found.kind == record::INGEST) {
+                self.tally.writes += 1;
+                self.ledger.logged(id, disk.payload(found), self.workload.whole(), &mut oracle)?;
+            }
+        }
+        self.ledger.check_all_there()?;
+        self.ground.catalogue.last().expect("the first entry is there").views.iter().try_for_each(|view| {
+            let mut rows = Vec::new();
+            for id in self.shard_ids() {
+                rows.extend(self.rows_of(id, view.id)?);
+            }
+            rows.sort();
+            compare(&view.name, &rows, &oracle.view(&view.name))
+        })
+    }
+
+    /// The rows of a view on one shard, all of which must belong there.
+    fn rows_of(&self, id: ShardId, view: ViewId) -> Result<Vec<Values>, Failure> {
+        let spec = &self.workload.whole().views[view.0 as usize];
+        let process = self.processes[usize::from(id.0)].as_ref().expect("all shards live");
+        let rows = process.shard.dataflow().scan(view);
+        let rows = rows.map_err(|e| Failure(format!("shard {id} has no view {}: {e}", spec.name)))?;
+        let types: Vec<_> = spec.columns.iter().map(|column| column.ty).collect();
+        let key = spec.key_columns();
+        let read = |row| {
+            let values = values_of(row, &types);
+            match owner(hash_key(row, &key), self.ground.shards) == id.0 {
+                true => Ok(values),
+                false => Err(Failure(format!("shard {id} has {values:?} of view {}, which is not its own", spec.name))),
+            }
+        };
+        rows.iter().map(read).collect()
+    }
+}
+
+fn compare(view: &str, rows: &[Values], expected: &[Values]) -> Result<(), Failure> {
+    if rows == expected {
+        return Ok(());
+    }
+    let missing: Vec<&Values> = expected.iter().filter(|row| rows.binary_search(row).is_err()).take(SHOWN_COUNT).collect();
+    let extra: Vec<&Values> = rows.iter().filter(|row| expected.binary_search(row).is_err()).take(SHOWN_COUNT).collect();
+    let counts = (rows.len(), expected.len());
+    Err(Failure(format!(
+        "view {view} has {} rows instead of {}\n  missing: {missing:?}\n  extra:   {extra:?}",
+        counts.0, counts.1
+    )))
+}

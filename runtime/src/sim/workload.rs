@@ -1,0 +1,232 @@
+//! What the simulated fronts do: tables, views with several exchanges between them, and random requests.
+//!
+//! Every view is there to carry retractions over a link: aggregates of aggregates, joins by other keys than those of
+//! the tables, distinct rows, top-k. `events` is only ever inserted into, so a count over it can never go down; that
+//! makes a reader who goes back in time visible.
+
+use crate::clock::ShardId;
+use crate::message::Ask;
+use fastrand::Rng;
+use operators::accumulator::Aggregate;
+use operators::expr::col;
+use operators::hash::{hash_key, owner};
+use operators::{
+    Datum, JoinKind, Plan, PlanBuilder, PlanError, RowBuilder, Rows, Type, WriteKind, asc, column, desc,
+};
+
+/// Tables, by number.
+pub(super) const ITEMS: u32 = 0;
+pub(super) const EVENTS: u32 = 1;
+/// Comes with the second catalogue entry.
+pub(super) const NOTES: u32 = 2;
+
+/// How many keys each table has; so few that writes meet each other.
+const KEY_COUNTS: [i64; 3] = [40, 400, 24];
+/// Values that groups and lookup keys are drawn from.
+const CATEGORY_COUNT: i64 = 6;
+const GROUP_COUNT: i64 = 5;
+/// Rows of each category in the top-k view.
+pub(super) const TOP_COUNT: u32 = 3;
+/// The view whose counts never go down.
+pub(super) const MONOTONE: &str = "event_counts";
+
+/// The catalogue's entries, and who owns which keys.
+pub(super) struct Workload {
+    pub(super) plans: Vec<Plan>,
+    /// For each table and each shard, the keys that the shard owns.
+    homes: Vec<Vec<Vec<i64>>>,
+    shards: u16,
+}
+
+/// A request, and the shard it is for.
+pub(super) struct Drawn {
+    pub(super) to: ShardId,
+    pub(super) ask: Ask,
+    /// The key of a lookup in the view that never goes back.
+    pub(super) monotone: Option<i64>,
+    /// The request is spoilt on its way: its bytes are no request, or another front's.
+    pub(super) spoilt: bool,
+}
+
+impl Workload {
+    /// The workload for that many shards.
+    pub(super) fn new(shards: u16) -> Workload {
+        let first = first_plan().expect("the plan fits together");
+        let second = second_plan(first.clone()).expect("the plan fits together");
+        let homes = (0..3).map(|table| homes_of(&second, table, shards)).collect();
+        Workload { plans: vec![first, second], homes, shards }
+    }
+
+    /// The plan with everything in it.
+    pub(super) fn whole(&self) -> &Plan {
+        self.plans.last().expect("there are two")
+    }
+
+    /// A random request.
+    pub(super) fn draw(&self, rng: &mut Rng) -> Drawn {
+        let spoilt = rng.u32(0..100) < 1;
+        match rng.u32(0..100) {
+            0..30 => self.lookup(rng, spoilt),
+            30..33 => self.nonsense(rng),
+            _ => self.write(rng, spoilt),
+        }
+    }
+
+    fn write(&self, rng: &mut Rng, spoilt: bool) -> Drawn {
+        let (table, kind) = match rng.u32(0..100) {
+            0..45 => (EVENTS, WriteKind::Insert),
+            45..70 => (ITEMS, WriteKind::Upsert),
+            70..77 => (ITEMS, WriteKind::Insert),
+            77..87 => (ITEMS, WriteKind::Delete),
+            87..95 => (NOTES, WriteKind::Upsert),
+            _ => (NOTES, WriteKind::Delete),
+        };
+        let shard = rng.u16(0..self.shards);
+        let home = &self.homes[table as usize][usize::from(shard)];
+        let mut rows = Rows::default();
+        let mut builder = RowBuilder::new();
+        for _ in 0..rng.u32(1..4).min(home.len() as u32) {
+            let key = home[rng.usize(0..home.len())];
+            push_row(rng, table, kind, key, &mut builder, &mut rows);
+        }
+        Drawn { to: ShardId(shard), ask: Ask::Write { table, kind, rows }, monotone: None, spoilt }
+    }
+
+    fn lookup(&self, rng: &mut Rng, spoilt: bool) -> Drawn {
+        let plan = self.whole();
+        let monotone = rng.bool();
+        let view = if monotone {
+            plan.view(MONOTONE).expect("it is in the plan")
+        } else {
+            &plan.views[rng.usize(0..plan.views.len())]
+        };
+        let key = view.key_columns().of_key_row();
+        let mut keys = Rows::default();
+        let mut builder = RowBuilder::new();
+        let value = rng.i64(0..GROUP_COUNT.max(CATEGORY_COUNT));
+        keys.push_values(&mut builder, &[Datum::Int(value)]);
+        let to = ShardId(owner(hash_key(keys.iter().next().expect("one key"), &key), self.shards));
+        let ask = Ask::Lookup { view: view.id.0, limit: rng.u32(1..20), keys };
+        Drawn { to, ask, monotone: monotone.then_some(value), spoilt }
+    }
+
+    /// A request that no shard can do anything with.
+    fn nonsense(&self, rng: &mut Rng) -> Drawn {
+        let mut rows = Rows::default();
+        let mut builder = RowBuilder::new();
+        rows.push_values(&mut builder, &[Datum::Text("not what any table holds")]);
+        let ask = match rng.u32(0..4) {
+            0 => Ask::Write { table: ITEMS, kind: WriteKind::Insert, rows },
+            1 => Ask::Write { table: 99, kind: WriteKind::Upsert, rows },
+            2 => Ask::Lookup { view: 0, limit: 9, keys: rows },
+            _ => Ask::Lookup { view: 99, limit: 9, keys: rows },
+        };
+        Drawn { to: ShardId(rng.u16(0..self.shards)), ask, monotone: None, spoilt: false }
+    }
+}
+
+fn push_row(rng: &mut Rng, table: u32, kind: WriteKind, key: i64, builder: &mut RowBuilder, rows: &mut Rows) {
+    let text = random_text(rng);
+    let values: &[Datum<'_>] = match (kind, table) {
+        (WriteKind::Delete, _) => &[Datum::Int(key)],
+        (_, ITEMS) => {
+            let price = if rng.u32(0..8) == 0 { Datum::Null } else { Datum::Int(rng.i64(0..12)) };
+            &[Datum::Int(key), Datum::Int(rng.i64(0..CATEGORY_COUNT)), price, Datum::Text(&text)]
+        }
+        (_, EVENTS) => &[Datum::Int(key), Datum::Int(rng.i64(0..GROUP_COUNT)), Datum::Int(rng.i64(0..KEY_COUNTS[0]))],
+        _ => &[Datum::Int(key), Datum::Int(rng.i64(0..GROUP_COUNT)), Datum::Text(&text)],
+    };
+    rows.push_values(builder, values);
+}
+
+/// Mostly short; some too large for a ring or even for the log's usual flush.
+fn random_text(rng: &mut Rng) -> String {
+    let length = match rng.u32(0..400) {
+        0 => rng.usize(6_000..20_000),
+        1..12 => rng.usize(200..1_500),
+        _ => rng.usize(0..12),
+    };
+    let letter = char::from(b'a' + rng.u8(0..26));
+    std::iter::repeat_n(letter, length).collect()
+}
+
+fn homes_of(plan: &Plan, table: u32, shards: u16) -> Vec<Vec<i64>> {
+    let key = plan.tables[table as usize].key_columns().of_key_row();
+    let mut homes = vec![Vec::new(); usize::from(shards)];
+    let mut builder = RowBuilder::new();
+    for value in 0..KEY_COUNTS[table as usize] {
+        builder.start(1);
+        builder.push(Datum::Int(value));
+        homes[usize::from(owner(hash_key(builder.finish(), &key), shards))].push(value);
+    }
+    homes
+}
+
+/// The first catalogue entry.
+fn first_plan() -> Result<Plan, PlanError> {
+    let mut p = PlanBuilder::new();
+    let int = |name: &str| column(name, Type::Int);
+    let items = p.table(
+        "items",
+        &[int("id"), int("category"), int("price").nullable(), column("label", Type::Text)],
+        &["id"],
+    )?;
+    let events = p.table("events", &[int("event"), int("grp"), int("item")], &["event"])?;
+
+    let by_category = p.aggregate(
+        items,
+        &["category"],
+        &[
+            ("n", Aggregate::Count),
+            ("total", Aggregate::Sum("price".into())),
+            ("low", Aggregate::Min("price".into())),
+            ("high", Aggregate::Max("price".into())),
+        ],
+    )?;
+    p.view("by_category", by_category, &["category"], &[])?;
+    let sizes = p.aggregate(
+        by_category,
+        &["n"],
+        &[("categories", Aggregate::Count), ("highest", Aggregate::Max("high".into()))],
+    )?;
+    p.view("category_sizes", sizes, &["n"], &[])?;
+    let counts = p.aggregate(events, &["grp"], &[("n", Aggregate::Count)])?;
+    p.view(MONOTONE, counts, &["grp"], &[])?;
+
+    let joined = p.join(events, items, &[("item", "id")], JoinKind::Inner)?;
+    let columns = ["category", "event", "grp", "price", "label"].map(|name| (name, col(name)));
+    let joined = p.map(joined, &columns)?;
+    p.view("events_of_category", joined, &["category"], &[asc("event")])?;
+    let per_item = p.aggregate(events, &["item"], &[("seen", Aggregate::Count)])?;
+    let seen = p.join(items, per_item, &[("id", "item")], JoinKind::Left)?;
+    let seen = p.map(seen, &["id", "category", "seen"].map(|name| (name, col(name))))?;
+    p.view("items_seen", seen, &["id"], &[])?;
+
+    let prices = p.map(items, &["category", "price"].map(|name| (name, col(name))))?;
+    let prices = p.distinct(prices)?;
+    p.view("prices", prices, &["category"], &[asc("price")])?;
+    let top = p.top_k(items, &["category"], &[desc("price"), asc("id")], TOP_COUNT)?;
+    p.view("top", top, &["category"], &[desc("price"), asc("id")])?;
+    let left = p.map(items, &[("k", col("category"))])?;
+    let right = p.map(events, &[("k", col("grp"))])?;
+    let both = p.union_all(&[left, right])?;
+    let both = p.aggregate(both, &["k"], &[("n", Aggregate::Count)])?;
+    p.view("both", both, &["k"], &[])?;
+    p.build()
+}
+
+/// The second catalogue entry: all of the first, and a new table with views of its own.
+fn second_plan(first: Plan) -> Result<Plan, PlanError> {
+    let mut p = PlanBuilder::extend(first);
+    let columns = [column("note", Type::Int), column("topic", Type::Int), column("body", Type::Text)];
+    let notes = p.table("notes", &columns, &["note"])?;
+    let topics = p.aggregate(
+        notes,
+        &["topic"],
+        &[("n", Aggregate::Count), ("last", Aggregate::Max("body".into()))],
+    )?;
+    p.view("topics", topics, &["topic"], &[])?;
+    let sizes = p.aggregate(topics, &["n"], &[("topics", Aggregate::Count)])?;
+    p.view("topic_sizes", sizes, &["n"], &[])?;
+    p.build()
+}
