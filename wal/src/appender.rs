@@ -19,8 +19,7 @@ use std::sync::Arc;
 
 use crate::flush::{FLUSH_HEADER_BYTES, Flush, FlushBuffer, FlushHeader, FlushId};
 use crate::record::{
-    Incarnation, Lsn, PAYLOAD_BYTES_MAX, RECORD_ALIGNMENT, RECORD_HEADER_BYTES, RecordKind, record_bytes,
-    record_seed, seal_record,
+    Incarnation, Lsn, PAYLOAD_BYTES_MAX, RecordKind, record_bytes, record_seed, write_record,
 };
 use crate::scan::Tail;
 use crate::segment::{BLOCK_BYTES, Identity, SEGMENT_BYTES_MAX, SegmentId};
@@ -85,7 +84,7 @@ struct InFlight {
     buffer: Arc<FlushBuffer>,
 }
 
-/// The writing end of a log, as a plain state machine. See the [module's documentation](self).
+/// The writing end of a log, as a plain state machine. See the [crate's documentation](crate).
 #[derive(Debug)]
 pub struct Appender {
     identity: Identity,
@@ -147,17 +146,12 @@ impl Appender {
     pub fn append(&mut self, kind: RecordKind, parts: &[&[u8]]) -> Lsn {
         let payload_bytes: usize = parts.iter().map(|part| part.len()).sum();
         assert!(payload_bytes <= PAYLOAD_BYTES_MAX, "payload of {payload_bytes} bytes");
-        self.make_room_for(record_bytes(payload_bytes));
+        let bytes = record_bytes(payload_bytes);
+        self.make_room_for(bytes);
 
         let lsn = self.appended.next();
-        let buffer = &mut self.gathering.buffer;
-        let start = buffer.len();
-        buffer.push(&[0; RECORD_HEADER_BYTES]);
-        for part in parts {
-            buffer.push(part);
-        }
-        seal_record(buffer.tail_mut(start), lsn, kind, self.seed);
-        buffer.pad(RECORD_ALIGNMENT);
+        let record = self.gathering.buffer.extend(bytes);
+        write_record(record, lsn, kind, parts, self.seed);
         self.gathering.count += 1;
         self.appended = lsn;
         lsn
@@ -272,7 +266,7 @@ impl Appender {
             bytes: u32::try_from(gathered.buffer.len()).expect("segments are far below 4 GiB"),
             count: gathered.count,
         };
-        header.write(&self.identity, gathered.buffer.tail_mut(0));
+        header.write(&self.identity, gathered.buffer.bytes_mut());
         gathered.buffer.pad(BLOCK_BYTES as usize);
 
         let (bytes, last) = (gathered.flush_bytes(), header.last());

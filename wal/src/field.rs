@@ -1,6 +1,6 @@
 //! Little-endian fields at fixed offsets of byte slices. Reading is total: bytes from a disk may be anything, so a
 //! field that does not fit is `None`, never a panic. Writing is into buffers of our own, where a misfit is a bug.
-#![deny(clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
 
 /// The `u32` at `at`, if the slice holds it.
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {

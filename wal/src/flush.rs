@@ -4,7 +4,7 @@
 //!
 //! The header has a checksum of its own and each record has one; there is none over the whole, so that a byte
 //! appended is summed once. A flush is whole if its header and all `count` records are.
-#![deny(clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fmt;
 use std::sync::Arc;
@@ -61,62 +61,63 @@ impl Flush {
     }
 }
 
-/// Memory in which a flush is gathered. It is aligned for direct I/O without unsafe code: the vector is allocated a block larger
-/// than needed, starts with padding, and never grows beyond what was allocated.
+/// Memory in which a flush is gathered. It is aligned for direct I/O without unsafe code: the vector is a block longer than
+/// needed and never moves, and the flush starts at the first multiple of a block in it.
 #[derive(Debug)]
 pub(crate) struct FlushBuffer {
+    /// Initialised throughout (for the usual sizes by fresh pages of the kernel, so untouched ones cost nothing), but
+    /// what lies behind `len` is left over from earlier flushes.
     memory: Vec<u8>,
     start: usize,
+    /// Bytes so far, from `start`, header included.
+    len: usize,
     /// How much a flush in here may take, a multiple of the block.
     capacity: usize,
 }
 
 impl FlushBuffer {
-    /// A buffer for flushes up to `capacity` bytes. The memory is not touched before it is used.
+    /// A buffer for flushes up to `capacity` bytes, empty but for the place of the header.
     pub(crate) fn new(capacity: usize) -> Self {
         let capacity = capacity.next_multiple_of(BLOCK_BYTES as usize);
-        let memory: Vec<u8> = Vec::with_capacity(capacity + BLOCK_BYTES as usize);
+        let memory = vec![0; capacity + BLOCK_BYTES as usize];
         let start = memory.as_ptr().align_offset(BLOCK_BYTES as usize);
         assert!(start <= BLOCK_BYTES as usize, "byte pointers can always be aligned");
-        let mut buffer = Self { memory, start, capacity };
-        buffer.clear();
-        buffer
+        Self { memory, start, len: FLUSH_HEADER_BYTES, capacity }
     }
 
     /// Empties the buffer down to the header's place.
     pub(crate) fn clear(&mut self) {
-        self.memory.clear();
-        self.memory.resize(self.start + FLUSH_HEADER_BYTES, 0);
+        self.len = FLUSH_HEADER_BYTES;
     }
 
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Bytes so far, header included.
     pub(crate) fn len(&self) -> usize {
-        self.memory.len() - self.start
+        self.len
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.memory.get(self.start..).expect("the buffer starts with its padding")
+        self.memory.get(self.start..self.start + self.len).expect("the buffer is as long as its capacity")
     }
 
-    /// Everything from `at` on, to be written in place.
-    pub(crate) fn tail_mut(&mut self, at: usize) -> &mut [u8] {
-        self.memory.get_mut(self.start + at..).expect("callers point into what they pushed")
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.memory.get_mut(self.start..self.start + self.len).expect("the buffer is as long as its capacity")
     }
 
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        assert!(self.len() + bytes.len() <= self.capacity, "the buffer must not move");
-        self.memory.extend_from_slice(bytes);
+    /// Lengthens the flush; the contents of the new part are for the caller to fill in, all of it.
+    pub(crate) fn extend(&mut self, bytes: usize) -> &mut [u8] {
+        assert!(bytes <= self.capacity - self.len, "the caller has made sure of the room");
+        let from = self.start + self.len;
+        self.len += bytes;
+        self.memory.get_mut(from..from + bytes).expect("the buffer is as long as its capacity")
     }
 
-    /// Appends zeros up to a multiple of `unit`.
+    /// Lengthens the flush with zeros up to a multiple of `unit`.
     pub(crate) fn pad(&mut self, unit: usize) {
-        let len = self.len().next_multiple_of(unit);
-        assert!(len <= self.capacity, "the buffer must not move");
-        self.memory.resize(self.start + len, 0);
+        let bytes = self.len.next_multiple_of(unit) - self.len;
+        self.extend(bytes).fill(0);
     }
 }
 

@@ -292,6 +292,7 @@ fn is_no_room(error: &io::Error) -> bool {
 /// Aligned zeros.
 fn zeros(bytes: usize) -> FlushBuffer {
     let mut buffer = FlushBuffer::new(bytes);
+    buffer.bytes_mut().fill(0);
     buffer.pad(bytes);
     buffer
 }
@@ -309,22 +310,39 @@ fn create(options: &Options) -> Result<(), Error> {
 }
 
 fn create_aside(options: &Options, aside: &Path) -> Result<(), Error> {
-    let mut folders = DirBuilder::new();
-    folders.recursive(true).mode(0o700);
-    folders.create(&options.parent).map_err(|error| Error::io("create", &options.parent, error))?;
+    create_parents(&options.parent)?;
     match fs::remove_dir_all(aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(Error::io("remove", aside, error));
         }
         _ => {}
     }
-    folders.create(aside).map_err(|error| Error::io("create", aside, error))?;
+    create_private(aside)?;
     let identity = random_identity().map_err(|error| Error::io("read", Path::new("/dev/urandom"), error))?;
     let first = SegmentId(1);
     options.faults.before_prepare().map_err(|error| Error::io("prepare", aside, error))?;
     prepare(aside, &identity, first, options.first_segment_bytes)?;
     // The manifest is synced and so is the folder after it, which covers the segment's name too.
     Manifest { name: options.name.clone(), start: LogStart::new(identity), first, last: first }.replace(aside)
+}
+
+/// Creates the folder with all above it that are missing, and makes their names durable.
+fn create_parents(folder: &Path) -> Result<(), Error> {
+    if folder.as_os_str().is_empty() || folder.exists() {
+        return Ok(());
+    }
+    let above = folder.parent().unwrap_or(Path::new("/"));
+    create_parents(above)?;
+    create_private(folder)?;
+    sync_folder(if above.as_os_str().is_empty() { Path::new(".") } else { above })
+}
+
+fn create_private(folder: &Path) -> Result<(), Error> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        // Logs side by side may be created at once; the first of them makes what they share.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::io("create", folder, error)),
+        _ => Ok(()),
+    }
 }
 
 fn random_identity() -> io::Result<Identity> {
@@ -344,7 +362,7 @@ fn prepare(folder: &Path, identity: &Identity, id: SegmentId, size: u64) -> Resu
         let mut piece = zeros(FILL_BYTES);
         let header = segment_header(identity, id, size);
         piece
-            .tail_mut(0)
+            .bytes_mut()
             .get_mut(..header.len())
             .expect("a piece is larger than a block")
             .copy_from_slice(&header);

@@ -10,7 +10,7 @@
 //! segments 1 to 3
 //! checksum 1b2c3d4e
 //! ```
-#![deny(clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

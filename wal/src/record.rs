@@ -4,7 +4,7 @@
 //! 16-aligned wherever its flush does. The checksum starts from a seed made of the log's identity and the
 //! incarnation of the writer: bytes of another log, or of a dead writer of this one, never pass for a record, even
 //! where a tear has put the two side by side.
-#![deny(clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fmt;
 
@@ -77,15 +77,25 @@ fn checksum(seed: u32, record: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Fills in the header of a record whose payload already stands behind it. `record` is header and payload.
-pub(crate) fn seal_record(record: &mut [u8], lsn: Lsn, kind: RecordKind, seed: u32) {
-    let payload_bytes = record.len() - RECORD_HEADER_BYTES;
-    assert!(payload_bytes <= PAYLOAD_BYTES_MAX, "payload too large");
-    put(record, 4, &u32::try_from(payload_bytes).expect("below 256 MiB").to_le_bytes());
+/// Fills `record`, which is `record_bytes` long for this payload, with the header, the concatenation of `parts`, and zeros.
+pub(crate) fn write_record(record: &mut [u8], lsn: Lsn, kind: RecordKind, parts: &[&[u8]], seed: u32) {
+    let mut end = RECORD_HEADER_BYTES;
+    for part in parts {
+        put(record, end, part);
+        end += part.len();
+    }
+    let payload_bytes = u32::try_from(end - RECORD_HEADER_BYTES).expect("payloads are far below 4 GiB");
+    let mut header = [0; RECORD_HEADER_BYTES];
+    put(&mut header, 4, &payload_bytes.to_le_bytes());
     // The low half of the number is enough: a record is only ever looked for where its flush says it is.
-    put(record, 8, &(lsn.0 & u64::from(u32::MAX)).to_le_bytes());
-    put(record, 12, &[kind.0, 0, 0, 0]);
-    let crc = checksum(seed, record.get(4..).expect("a record has a header"));
+    put(&mut header, 8, &(lsn.0 & u64::from(u32::MAX)).to_le_bytes());
+    put(&mut header, 12, &[kind.0, 0, 0, 0]);
+    put(record, 0, &header);
+
+    let (covered, padding) = record.split_at_mut(end);
+    assert!(padding.len() < RECORD_ALIGNMENT, "the record is as long as its payload needs");
+    padding.fill(0);
+    let crc = checksum(seed, covered.get(4..).expect("a record has a header"));
     put(record, 0, &crc.to_le_bytes());
 }
 

@@ -17,7 +17,7 @@
 //!
 //! Cost: each byte is read and summed once, in order, by [`scan`]; [`Scan::records`] then walks without summing
 //! again and hands out payloads in place.
-#![deny(clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use crate::appender::{Room, WINDOW_BYTES};
 use crate::error::Error;
@@ -252,7 +252,7 @@ impl<'a> Iterator for Records<'_, 'a> {
 ///
 /// # Errors
 /// [`Error::Corrupt`], [`Error::Truncated`], [`Error::Foreign`], [`Error::Version`]: see the
-/// [module's documentation](self) for what is damage and what is a torn tail.
+/// [crate's documentation](crate) for what is damage and what is a torn tail.
 ///
 /// # Panics
 /// If there is no segment, or if the numbers of the segments do not ascend one by one.

@@ -1,6 +1,6 @@
 //! Segments: the files of a log. A segment is one block of header and then zeros, all of it written and synced before
 //! the first flush goes there, so that a commit later costs one device write and no change of the file's metadata.
-#![deny(clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fmt;
 
