@@ -1,0 +1,215 @@
+//! The command line: what can be asked of `sakia`, and nothing of how it is done.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Data folder of the server when none is given.
+const DATA_DEFAULT: &str = "./sakia-data";
+/// Most shards of one machine: ring files grow with its square.
+const SHARDS_MAX: i64 = 256;
+
+/// A streaming dataflow database whose shards survive being killed.
+///
+/// Without a command it serves the data folder until SIGTERM or SIGINT.
+#[derive(Debug, Parser)]
+#[command(name = "sakia", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do; serve if nothing is given.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Options of the server.
+    #[command(flatten)]
+    pub serve: ServeOptions,
+}
+
+/// What `sakia` can do beside serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Stream a year of flights through every core, kill shards meanwhile, and check every view at the end.
+    Demo(DemoOptions),
+    /// Check whether this machine has what the shards need, and say what to do about it.
+    Doctor(DoctorOptions),
+    /// Measure.
+    #[command(subcommand)]
+    Bench(bench::cli::Command),
+    /// Run the shards, rings, logs and disks of whole machines in this process, from seeds, and kill everything at every
+    /// point.
+    Sim(runtime::sim::cli::SimArgs),
+    /// One shard; the supervisor starts these.
+    #[command(hide = true, disable_help_flag = true)]
+    Shard {
+        /// What the supervisor tells it.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+/// Options of the server.
+#[derive(Debug, Args)]
+pub struct ServeOptions {
+    /// Folder for the logs; made if there is none.
+    #[arg(long, default_value = DATA_DEFAULT)]
+    pub data: PathBuf,
+    /// Shards; one per core when not given. It cannot be changed once a data folder is in use.
+    #[arg(long, value_parser = shards())]
+    pub shards: Option<u16>,
+    /// Milliseconds without a heartbeat after which a shard counts as stalled and is restarted.
+    #[arg(long, value_name = "MS", default_value = "500", value_parser = millis)]
+    pub stall_timeout: Duration,
+}
+
+/// Options of `sakia doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorOptions {
+    /// Folder whose disk is checked; it need not exist.
+    #[arg(long, default_value = DATA_DEFAULT)]
+    pub data: PathBuf,
+}
+
+/// Options of `sakia demo`.
+#[derive(Debug, Clone, Args)]
+pub struct DemoOptions {
+    /// Folder for the logs, kept afterwards; must be empty or missing. A temporary one when not given.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Shards; one per core but at least two when not given.
+    #[arg(long, value_parser = shards())]
+    pub shards: Option<u16>,
+    /// Rows to write a second; `max` for as many as the shards take.
+    #[arg(long, default_value = "35000", value_parser = pace)]
+    pub pace: Pace,
+    /// Seconds between two kills.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pub kill_every: Duration,
+    /// Leave the shards alone.
+    #[arg(long, conflicts_with = "kill_every")]
+    pub no_kill: bool,
+    /// Seed of what is killed when and how.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Stream only the first so many flights of the year.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub flights: Option<u32>,
+    /// Write the figures to this file.
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+}
+
+/// How fast rows are written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// So many a second, if the shards keep up.
+    RowsPerSecond(f64),
+    /// As many as the shards take.
+    Max,
+}
+
+fn shards() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=SHARDS_MAX)
+}
+
+fn pace(text: &str) -> Result<Pace, String> {
+    if text == "max" {
+        return Ok(Pace::Max);
+    }
+    match text.parse::<f64>() {
+        Ok(rows) if rows.is_finite() && rows >= 1.0 => Ok(Pace::RowsPerSecond(rows)),
+        _ => Err("a number of rows a second, at least 1, or `max`".to_owned()),
+    }
+}
+
+fn millis(text: &str) -> Result<Duration, String> {
+    /// Shorter than this, a busy machine would look like a stall.
+    const MILLIS_MIN: u64 = 50;
+    const MILLIS_MAX: u64 = 3_600_000;
+    match text.parse::<u64>() {
+        Ok(millis @ MILLIS_MIN..=MILLIS_MAX) => Ok(Duration::from_millis(millis)),
+        _ => Err(format!("a number of milliseconds between {MILLIS_MIN} and {MILLIS_MAX}")),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds between 0.1 and 3600".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, ErrorKind> {
+        Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_means_serve() {
+        let cli = parse("sakia").expect("no argument is needed");
+        assert!(cli.command.is_none());
+        assert_eq!(cli.serve.data, PathBuf::from(DATA_DEFAULT));
+        assert_eq!(cli.serve.shards, None);
+        assert_eq!(cli.serve.stall_timeout, Duration::from_millis(500));
+        let cli = parse("sakia --data /tmp/x --shards 3 --stall-timeout 1000").expect("valid options");
+        assert_eq!((cli.serve.data, cli.serve.shards), (PathBuf::from("/tmp/x"), Some(3)));
+    }
+
+    #[test]
+    fn the_demo_has_defaults_and_options() {
+        let Some(Command::Demo(options)) = parse("sakia demo").expect("no option is needed").command else {
+            panic!("not the demo");
+        };
+        assert_eq!(options.pace, Pace::RowsPerSecond(35_000.0));
+        assert_eq!(options.kill_every, Duration::from_secs(2));
+        assert!(!options.no_kill);
+        let line =
+            "sakia demo --pace max --no-kill --shards 2 --seed 7 --flights 1000 --json out.json --data d";
+        let Some(Command::Demo(options)) = parse(line).expect("valid options").command else {
+            panic!("not the demo");
+        };
+        assert_eq!(options.pace, Pace::Max);
+        assert!(options.no_kill);
+        assert_eq!((options.shards, options.seed, options.flights), (Some(2), 7, Some(1000)));
+        assert_eq!(options.json, Some(PathBuf::from("out.json")));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in [
+            "sakia nonsense",
+            "sakia --shards 0",
+            "sakia --shards 257",
+            "sakia --stall-timeout 1",
+            "sakia demo --pace 0",
+            "sakia demo --pace nan",
+            "sakia demo --kill-every 0",
+            "sakia demo --flights 0",
+            "sakia demo --no-kill --kill-every 3",
+            "sakia --shards 2 doctor",
+        ] {
+            assert!(parse(line).is_err(), "{line} was accepted");
+        }
+        assert_eq!(parse("sakia --help").map(|_| ()), Err(ErrorKind::DisplayHelp));
+        assert_eq!(parse("sakia --version").map(|_| ()), Err(ErrorKind::DisplayVersion));
+    }
+
+    #[test]
+    fn a_shard_takes_whatever_the_supervisor_says() {
+        let Some(Command::Shard { arguments }) = parse("sakia shard --id 3 -x y").expect("any").command
+        else {
+            panic!("not a shard");
+        };
+        assert_eq!(arguments, ["--id", "3", "-x", "y"]);
+    }
+}

@@ -1,0 +1,249 @@
+//! `sakia demo`: a year of flights streams through every shard while shards are killed, and every view is right at the
+//! end.
+//!
+//! The run, in order: shards are started on an empty data folder with the plan ([`plan`]); the constant tables are
+//! written; then, at once, a front writes the timeline ([`timeline`], [`feed`]), a front looks up views ([`reader`]),
+//! and the main thread kills shards and shows what happens ([`kills`], [`show`]). When every write is acknowledged and
+//! the dataflow is quiet, all views are read and compared with SQLite's answers over the acknowledged writes
+//! ([`questions`], [`oracle`]), and the verdicts are printed and written as JSON ([`report`]).
+//!
+//! The default pace, 35,000 rows a second, spreads the year's million events over about half a minute, so that a dozen
+//! kills happen; with `--pace max` the shards set it.
+
+mod data;
+mod feed;
+mod kills;
+mod oracle;
+mod plan;
+mod questions;
+mod reader;
+mod report;
+mod show;
+mod tables;
+mod timeline;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use runtime::front::Front;
+use runtime::live::supervisor::{Options, Supervisor};
+
+use crate::cli::DemoOptions;
+use crate::doctor;
+use crate::error::Error;
+use crate::signals::{Request, Stop};
+use data::Data;
+use feed::{Fed, Progress};
+use kills::Killer;
+use oracle::{Answer, Oracle, view_rows};
+use questions::questions;
+use reader::Read;
+use report::{Report, ViewResult};
+use show::{Show, grouped};
+use timeline::Timeline;
+
+/// Rows written together.
+const CHUNK_ROWS: usize = 500;
+/// Shards when there are fewer cores: with one alone there would be no others that go on.
+const SHARDS_MIN: u16 = 2;
+/// How often the main thread looks around.
+const TICK: Duration = Duration::from_millis(50);
+/// How long shards may take to be serving at the start, and to be quiet at the end.
+const SERVING_TIMEOUT: Duration = Duration::from_secs(30);
+const QUIET_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Runs the demo; exit code 1 if anything is not as it must be.
+pub fn run(options: &DemoOptions) -> Result<ExitCode, Error> {
+    doctor::require_startable()?;
+    let stop = Stop::listen()?;
+    forbid_core_dumps();
+    let data = Data::load(options.flights.map_or(usize::MAX, |flights| flights as usize))?;
+    let timeline = Timeline::new(&data.flights, CHUNK_ROWS);
+    let home = Home::new(options.data.as_deref())?;
+    let shards = options.shards.unwrap_or_else(|| doctor::core_count().max(SHARDS_MIN));
+    let mut show = Show::new(timeline.events().len() as u64);
+
+    let supervisor = start(home.path(), shards)?;
+    show.line(format!(
+        "{} flights, {} rows to write, {shards} shards in {}",
+        grouped(data.flights.len() as u64),
+        grouped(timeline.events().len() as u64),
+        home.path().display(),
+    ));
+    feed::write_constants(&mut Front::connect(home.path())?, &data)?;
+    let stream = Stream { options, data: &data, timeline: &timeline, folder: home.path() };
+    let streamed = stream.run(&supervisor, &mut show, &stop)?;
+    let outcome = match streamed.broken_off {
+        Some(request) => {
+            show.finish();
+            println!("broken off by {} after {} rows", request.name(), grouped(streamed.fed.rows() as u64));
+            Ok(ExitCode::from(request.exit_code()))
+        }
+        None => stream.judge(&supervisor, streamed, &mut show),
+    };
+    supervisor.stop()?;
+    home.close()?;
+    outcome
+}
+
+/// Starts shards with the plan of the demo and waits until they serve.
+fn start(folder: &Path, shards: u16) -> Result<Supervisor, Error> {
+    let mut options = Options::new(folder, shards);
+    options.plan = Some(plan::plan()?);
+    let supervisor = Supervisor::start(options)?;
+    supervisor.wait_serving(SERVING_TIMEOUT)?;
+    Ok(supervisor)
+}
+
+/// One run's input, at hand for all its threads.
+struct Stream<'a> {
+    options: &'a DemoOptions,
+    data: &'a Data,
+    timeline: &'a Timeline,
+    folder: &'a Path,
+}
+
+/// What came out of the stream.
+struct Streamed {
+    fed: Fed,
+    read: Read,
+    broken_off: Option<Request>,
+}
+
+impl Stream<'_> {
+    /// Writes and reads on threads of their own while this one kills and shows.
+    fn run(&self, supervisor: &Supervisor, show: &mut Show, stop: &Stop) -> Result<Streamed, Error> {
+        let progress = Progress::default();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let feeder = scope
+                .spawn(|| feed::feed(self.folder, self.data, self.timeline, self.options.pace, &progress));
+            let reader = scope.spawn(|| reader::read(self.folder, self.data, self.options.seed, &over));
+            let broken_off = self.conduct(supervisor, show, stop, &progress, &|| feeder.is_finished());
+            // Whatever happened, the threads must end before the scope does.
+            progress.cancelled.store(broken_off.is_err(), Ordering::Relaxed);
+            over.store(true, Ordering::Relaxed);
+            let fed = feeder.join().expect("the writer does not panic");
+            let read = reader.join().expect("the reader does not panic");
+            Ok(Streamed { fed: fed?, read: read?, broken_off: broken_off? })
+        })
+    }
+
+    /// Kills shards and shows what happens until the writer is done.
+    fn conduct(
+        &self,
+        supervisor: &Supervisor,
+        show: &mut Show,
+        stop: &Stop,
+        progress: &Progress,
+        done: &dyn Fn() -> bool,
+    ) -> Result<Option<Request>, Error> {
+        let mut killer = Killer::new(self.options);
+        let mut broken_off = None;
+        while !done() {
+            if let Some(request) = stop.wait(TICK) {
+                broken_off = Some(request);
+                progress.cancelled.store(true, Ordering::Relaxed);
+            }
+            show.progress(progress.acknowledged.load(Ordering::Relaxed), progress.at());
+            if broken_off.is_none() && !done() {
+                killer.tick(supervisor, show)?;
+            }
+            killer.show_recoveries(supervisor, show);
+        }
+        Ok(broken_off)
+    }
+
+    /// Waits until the dataflow is quiet, asks the oracle, compares and reports.
+    fn judge(&self, supervisor: &Supervisor, streamed: Streamed, show: &mut Show) -> Result<ExitCode, Error> {
+        supervisor.wait_quiet(QUIET_TIMEOUT)?;
+        show.finish();
+        let oracle = Oracle::new(self.data)?;
+        oracle.apply(self.data, streamed.fed.events(self.timeline))?;
+        let views = self.compare(&oracle)?;
+        let report = Report {
+            shards: supervisor.shards(),
+            fed: &streamed.fed,
+            read: &streamed.read,
+            recoveries: &supervisor.recoveries(),
+            views: &views,
+        };
+        report.print();
+        if let Some(path) = &self.options.json {
+            report.write_json(path)?;
+        }
+        Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Reads every view and compares it with the oracle's answer.
+    fn compare(&self, oracle: &Oracle) -> Result<Vec<ViewResult>, Error> {
+        let mut front = Front::connect(self.folder)?;
+        let mut results = Vec::new();
+        for question in questions() {
+            let view = front.plan().view(question.view)?.clone();
+            let key_column = usize::from(view.key[0]);
+            let mut found = Answer::new();
+            for key in question.keys.all(self.data) {
+                let rows = reader::lookup(&mut front, &view, &key)?.map_err(Error::Lookup)?;
+                if !rows.is_empty() {
+                    found.insert(key, view_rows(&view, &rows));
+                }
+            }
+            let verdict = oracle::compare(&oracle.answer(&question, key_column)?, &found);
+            results.push(ViewResult { name: question.view, title: question.title, verdict });
+        }
+        Ok(results)
+    }
+}
+
+/// The data folder of a run.
+enum Home {
+    /// Made for the run and removed after it.
+    Temporary(tempfile::TempDir),
+    /// Given by the caller, who keeps it.
+    Given(PathBuf),
+}
+
+impl Home {
+    fn new(given: Option<&Path>) -> Result<Home, Error> {
+        match given {
+            Some(path) => {
+                let in_use = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+                if in_use {
+                    Err(Error::NotEmpty { path: path.to_owned() })
+                } else {
+                    Ok(Home::Given(path.to_owned()))
+                }
+            }
+            // The current folder rather than /tmp, which may be memory; but it may also be read-only.
+            None => tempfile::Builder::new()
+                .prefix(".sakia-demo-")
+                .tempdir_in(".")
+                .or_else(|_| tempfile::Builder::new().prefix("sakia-demo-").tempdir())
+                .map(Home::Temporary)
+                .map_err(|source| Error::Path { what: "cannot make a folder in", path: ".".into(), source }),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Home::Temporary(folder) => folder.path(),
+            Home::Given(path) => path,
+        }
+    }
+
+    fn close(self) -> Result<(), Error> {
+        let Home::Temporary(folder) = self else { return Ok(()) };
+        let path = folder.path().to_owned();
+        folder.close().map_err(|source| Error::Path { what: "cannot remove", path, source })
+    }
+}
+
+/// Dozens of shards are about to be aborted on purpose: none of them shall leave an image of its memory.
+fn forbid_core_dumps() {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    // Lowering a limit is always allowed; if not, there are files to be deleted and nothing else is wrong.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+}

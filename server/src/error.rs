@@ -1,0 +1,79 @@
+//! What can go wrong in the command `sakia`, each with what the person in front of it can do.
+
+use std::path::PathBuf;
+
+/// A failure that ends the command with exit code 1.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An embedded file of the demo is damaged; build the binary again from a clean checkout.
+    #[error("the embedded {file} is damaged in line {line}: {what}")]
+    Data {
+        /// The file's name in `bench/data`.
+        file: &'static str,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A file or folder cannot be used; the message says which.
+    #[error("{what} {}: {source}", path.display())]
+    Path {
+        /// What was tried.
+        what: &'static str,
+        /// With which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The machine lacks something; `sakia doctor` says more.
+    #[error("{what}: {found}\n  {advice}\n  `sakia doctor` checks everything else that is needed")]
+    Machine {
+        /// What was looked at.
+        what: &'static str,
+        /// What it was found to be.
+        found: String,
+        /// What to do about it.
+        advice: String,
+    },
+    /// The system refused something that no option can change.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The data folder of a demo must be its own; choose one that is empty or does not exist.
+    #[error("{} is not empty: the demo needs a data folder of its own", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Shards did not start or stop as they should.
+    #[error(transparent)]
+    Start(#[from] runtime::live::StartError),
+    /// The connection to the shards failed.
+    #[error("the front: {0}")]
+    Front(#[from] runtime::front::FrontError),
+    /// The plan does not fit together, which is a mistake in the demo.
+    #[error("the plan: {0}")]
+    Plan(#[from] operators::PlanError),
+    /// A lookup did not return rows.
+    #[error("{0}")]
+    Lookup(String),
+    /// SQLite refused something, which is a mistake in the demo.
+    #[error("SQLite: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The shards stopped to answer.
+    #[error("no write was acknowledged for {seconds} s, {writes} are under way")]
+    Silence {
+        /// How long.
+        seconds: u64,
+        /// Writes that were sent.
+        writes: usize,
+    },
+    /// A benchmark gave no figures.
+    #[error(transparent)]
+    Bench(#[from] bench::Error),
+}
