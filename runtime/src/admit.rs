@@ -61,7 +61,7 @@ impl Shard {
             Ok(request)
                 if request.front.to_native() == front.0 && request.sequence.to_native() == sequence =>
             {
-                self.judge(request, bytes)
+                self.judge(slot, request, bytes)
             }
             Ok(_) => Verdict::Answer(refused(
                 Refusal::Invalid,
@@ -80,7 +80,7 @@ impl Shard {
                 Lsn(0)
             }
         };
-        self.fronts.release_when_durable(slot, lsn, token);
+        self.fronts.release_when_durable(slot, sequence, lsn, token);
         true
     }
 
@@ -94,13 +94,16 @@ impl Shard {
         self.fronts.releasable(slot, self.log.durable())
     }
 
-    fn judge(&mut self, request: &ArchivedRequest, bytes: &[u8]) -> Verdict {
+    fn judge(&mut self, slot: FrontSlot, request: &ArchivedRequest, bytes: &[u8]) -> Verdict {
         match &request.body {
             ArchivedAsk::Write { table, kind, rows } => {
+                if self.fronts.has_refused(slot, request.sequence.to_native()) {
+                    return Verdict::Known;
+                }
                 let (table, kind) = (TableId(table.to_native()), message::kind_of(kind));
                 match self.dataflow.validate_write(table, kind, &rows.rows) {
-                    Err(e) => Verdict::Answer(refused(Refusal::of_write(&e), e)),
-                    Ok(()) => self.admit_write(request, bytes),
+                    Err(e) => self.refuse_write(slot, request, refused(Refusal::of_write(&e), e)),
+                    Ok(()) => self.admit_write(slot, request, bytes),
                 }
             }
             ArchivedAsk::Lookup { view, limit, keys } => {
@@ -110,7 +113,12 @@ impl Shard {
         }
     }
 
-    fn admit_write(&mut self, request: &ArchivedRequest, bytes: &[u8]) -> Verdict {
+    fn refuse_write(&mut self, slot: FrontSlot, request: &ArchivedRequest, outcome: Outcome) -> Verdict {
+        self.fronts.refuse(slot, request.sequence.to_native());
+        Verdict::Answer(outcome)
+    }
+
+    fn admit_write(&mut self, slot: FrontSlot, request: &ArchivedRequest, bytes: &[u8]) -> Verdict {
         let front = FrontId(request.front.to_native());
         let sequence = request.sequence.to_native();
         if self.settings.rules.dedup && self.ingest.knows(front, sequence) {
@@ -118,9 +126,10 @@ impl Shard {
         }
         if self.log_is_full {
             let message = "the disk has no room for the log; make room, writes are taken again then";
-            return Verdict::Answer(refused(Refusal::DiskFull, message));
+            return self.refuse_write(slot, request, refused(Refusal::DiskFull, message));
         }
-        if self.ingest.pending_bytes() > self.settings.ingest_bytes_max {
+        let overloaded = self.ingest.pending_bytes() > self.settings.ingest_bytes_max;
+        if overloaded || self.fronts.has_unsealed_refusal(slot) {
             return Verdict::Wait;
         }
         let lsn = self.log.append(RecordKind(record::INGEST), &[bytes]);

@@ -19,19 +19,39 @@ struct Attached {
     id: FrontId,
     answers: Vec<Answer>,
     outbox: Outbox,
-    /// Requests taken: the record that must be durable (none for those that were not logged), and the ring's token.
-    releases: VecDeque<(Lsn, u64)>,
+    /// Requests taken whose ring space is not free yet.
+    releases: VecDeque<Taken>,
+    /// Writes among them, or still on the ring, that were refused without being logged; ascending.
+    refused: VecDeque<u64>,
+    /// Whether one of them is not in a reply yet.
+    refused_unsealed: bool,
+}
+
+struct Taken {
+    sequence: u64,
+    /// The record that must be durable; none for a request that was not logged.
+    lsn: Lsn,
+    /// The ring's token for the end of the request.
+    token: u64,
 }
 
 impl Fronts {
-    pub(crate) fn attach(&mut self, slot: FrontSlot, id: FrontId) {
+    /// `refused` are the writes that an earlier life of the shard has refused for good.
+    pub(crate) fn attach(&mut self, slot: FrontSlot, id: FrontId, refused: impl Iterator<Item = u64>) {
         let index = usize::from(slot.0);
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
         }
         assert!(self.slots[index].is_none(), "front slot {slot} is taken");
         self.slots[index] =
-            Some(Attached { id, answers: Vec::new(), outbox: Outbox::default(), releases: VecDeque::new() });
+            Some(Attached {
+                id,
+                answers: Vec::new(),
+                outbox: Outbox::default(),
+                releases: VecDeque::new(),
+                refused: refused.collect(),
+                refused_unsealed: false,
+            });
     }
 
     pub(crate) fn detach(&mut self, slot: FrontSlot) {
@@ -57,6 +77,24 @@ impl Fronts {
         }
     }
 
+    /// Notes that a write is refused without being logged; the answer is gathered like any other.
+    pub(crate) fn refuse(&mut self, slot: FrontSlot, sequence: u64) {
+        let front = self.get_mut(slot).expect("requests come from attached fronts");
+        front.refused.push_back(sequence);
+        front.refused_unsealed = true;
+    }
+
+    /// Whether a write was refused before.
+    pub(crate) fn has_refused(&self, slot: FrontSlot, sequence: u64) -> bool {
+        self.get(slot).is_some_and(|front| front.refused.contains(&sequence))
+    }
+
+    /// Whether a refusal waits to be put into a reply. Until then no later write may be logged: if the shard died, the
+    /// refused one would be found on the ring again and look as if it had been logged before the later one.
+    pub(crate) fn has_unsealed_refusal(&self, slot: FrontSlot) -> bool {
+        self.get(slot).is_some_and(|front| front.refused_unsealed)
+    }
+
     /// Makes one reply of the answers gathered for each front that may have it; drops those of the others.
     pub(crate) fn seal(
         &mut self,
@@ -73,6 +111,9 @@ impl Fronts {
                 continue;
             }
             self.reply.clock.set(me, label, cut);
+            self.reply.refused.clear();
+            self.reply.refused.extend(&front.refused);
+            front.refused_unsealed = false;
             std::mem::swap(&mut self.reply.answers, &mut front.answers);
             front.outbox.push(label, message::write_reply(&self.reply, pool.take()));
             self.reply.answers.clear();
@@ -89,8 +130,9 @@ impl Fronts {
     }
 
     /// The request that ends at `token` has been taken and its ring space may go once `lsn` is durable.
-    pub(crate) fn release_when_durable(&mut self, slot: FrontSlot, lsn: Lsn, token: u64) {
-        self.get_mut(slot).expect("requests come from attached fronts").releases.push_back((lsn, token));
+    pub(crate) fn release_when_durable(&mut self, slot: FrontSlot, sequence: u64, lsn: Lsn, token: u64) {
+        let front = self.get_mut(slot).expect("requests come from attached fronts");
+        front.releases.push_back(Taken { sequence, lsn, token });
     }
 
     /// The token up to which the front's ring may be released. An answer that was not logged exists only in memory until
@@ -101,8 +143,9 @@ impl Fronts {
             return None;
         }
         let mut released = None;
-        while let Some((_, token)) = front.releases.pop_front_if(|(lsn, _)| *lsn <= durable) {
-            released = Some(token);
+        while let Some(taken) = front.releases.pop_front_if(|taken| taken.lsn <= durable) {
+            while front.refused.pop_front_if(|sequence| *sequence <= taken.sequence).is_some() {}
+            released = Some(taken.token);
         }
         released
     }

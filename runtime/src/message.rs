@@ -74,6 +74,9 @@ pub struct Reply {
     pub clock: TreeClock,
     /// Answers to requests, in no particular order.
     pub answers: Vec<Answer>,
+    /// Writes that were refused without being logged and may still lie on the ring of requests. A shard that dies and
+    /// finds them there again knows by its newest reply that they are done with: judged anew they might be taken.
+    pub refused: Vec<u64>,
 }
 
 /// The answer to one request.

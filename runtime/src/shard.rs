@@ -299,18 +299,19 @@ impl Shard {
         id: FrontId,
         newest: Option<(Label, &[u8])>,
     ) -> Result<(), ShardError> {
-        if self.phase() == Phase::Replaying {
-            let (label, clock) = match newest {
-                Some((label, bytes)) => {
-                    let from = format!("newest reply on the ring to front {slot}");
-                    let reply = message::read_reply(bytes).map_err(|e| unreadable(&from, e))?;
-                    (label, Some(self.own_clock(&from, label, &reply.clock)?))
-                }
-                None => (Label(0), None),
-            };
-            self.recovery.seen(Receiver::Front(slot), label, clock);
+        if self.phase() != Phase::Replaying {
+            self.fronts.attach(slot, id, std::iter::empty());
+            return Ok(());
         }
-        self.fronts.attach(slot, id);
+        let Some((label, bytes)) = newest else {
+            self.recovery.seen(Receiver::Front(slot), Label(0), None);
+            self.fronts.attach(slot, id, std::iter::empty());
+            return Ok(());
+        };
+        let from = format!("newest reply on the ring to front {slot}");
+        let reply = message::read_reply(bytes).map_err(|e| unreadable(&from, e))?;
+        self.recovery.seen(Receiver::Front(slot), label, Some(self.own_clock(&from, label, &reply.clock)?));
+        self.fronts.attach(slot, id, reply.refused.iter().map(|sequence| sequence.to_native()));
         Ok(())
     }
 

@@ -114,11 +114,6 @@ impl Disk {
         self.in_flight.iter_mut().for_each(|write| write.orphaned = true);
     }
 
-    /// Whether writes of a dead process may still land.
-    pub(super) fn has_orphans(&self) -> bool {
-        self.in_flight.iter().any(|write| write.orphaned)
-    }
-
     /// Lets any one write of a dead process land.
     pub(super) fn land_orphan(&mut self, rng: &mut Rng) -> bool {
         let orphans: Vec<usize> = (0..self.in_flight.len()).filter(|&k| self.in_flight[k].orphaned).collect();
@@ -230,7 +225,6 @@ mod tests {
         dead.append(RecordKind(1), &[b"late"]);
         disk.submit(dead.take_flush().expect("gathered"));
         disk.orphan();
-        assert!(disk.has_orphans());
         assert!(disk.complete(&mut rng).is_none());
         assert_eq!(disk.read().expect("whole").tail.last, Lsn(0));
         assert!(disk.land_orphan(&mut rng));
