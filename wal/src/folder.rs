@@ -24,9 +24,9 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use memmap2::Mmap;
+use memmap2::{Advice, Mmap};
 
-use crate::appender::Limits;
+use crate::appender::{Limits, WINDOW_BYTES};
 use crate::error::Error;
 use crate::faults::Faults;
 use crate::flush::FlushBuffer;
@@ -282,7 +282,16 @@ impl Mapped {
 
 /// An empty file cannot be mapped; the scan says what is wrong with it.
 fn map_unless_empty(file: &File) -> io::Result<Option<Mmap>> {
-    Ok(if file.metadata()?.len() == 0 { None } else { Some(os::map(file)?) })
+    let length = file.metadata()?.len();
+    if length == 0 {
+        return Ok(None);
+    }
+    let map = os::map(file)?;
+    // A short log and the search for its end lie within this; asked for at once, they come in one read instead of
+    // page fault by page fault.
+    let early = (WINDOW_BYTES + 2 * BLOCK_BYTES).min(length);
+    map.advise_range(Advice::WillNeed, 0, usize::try_from(early).expect("a window fits memory"))?;
+    Ok(Some(map))
 }
 
 fn is_no_room(error: &io::Error) -> bool {
