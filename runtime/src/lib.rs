@@ -12,9 +12,11 @@
 
 mod admit;
 pub mod clock;
+pub mod front;
 mod front_state;
 mod ingest;
 pub mod links;
+pub mod live;
 pub mod machine;
 pub mod map;
 pub mod message;
