@@ -8,7 +8,6 @@
 //!   makes its doorbell in the folder
 //!   ready: one byte                      --->
 //!                                               enters the front on the control page; shards attach
-//!                                        <---   entered: one byte
 //! ```
 //!
 //! From then on the open stream says that the front lives: whoever sees it end knows that the other side is gone.
@@ -20,74 +19,62 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::time::Duration;
 
 /// Bytes of a hello and of a welcome.
-pub(crate) const GREETING_BYTES: usize = 16;
-/// The byte that says ready, and entered.
+pub(crate) const HELLO_BYTES: usize = 16;
+/// The byte that says ready.
 pub(crate) const READY: u8 = 1;
 const MAGIC: [u8; 8] = *b"SakFront";
 const VERSION: u32 = 1;
 /// How long the supervisor may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The first word of a front.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hello {
-    /// Process id of the front.
-    pub(crate) pid: u32,
-}
-
 /// The answer to a hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Welcome {
     /// The front may make its doorbell.
-    Slot(FrontSlot, FrontId),
+    Come(FrontSlot, FrontId),
     /// All slots are taken.
     Full,
-    /// The front is of another version.
-    Version,
     /// The folder or the rings cannot be made.
     NoMemory,
 }
 
-impl Hello {
-    pub(crate) fn to_bytes(self) -> [u8; GREETING_BYTES] {
-        let mut bytes = [0; GREETING_BYTES];
-        bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        bytes[12..].copy_from_slice(&self.pid.to_le_bytes());
-        bytes
-    }
+/// What a front says first.
+pub(crate) fn hello(pid: u32) -> [u8; HELLO_BYTES] {
+    let mut bytes = [0; HELLO_BYTES];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[12..].copy_from_slice(&pid.to_le_bytes());
+    bytes
+}
 
-    /// None if it is not a hello of this version.
-    pub(crate) fn from_bytes(bytes: &[u8; GREETING_BYTES]) -> Option<Hello> {
-        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-        (bytes[..8] == MAGIC && word(8) == VERSION).then(|| Hello { pid: word(12) })
-    }
+/// The process id in a hello; none if it is not a hello of this version.
+pub(crate) fn read_hello(bytes: &[u8; HELLO_BYTES]) -> Option<u32> {
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+    (bytes[..8] == MAGIC && word(8) == VERSION).then(|| word(12))
 }
 
 impl Welcome {
-    pub(crate) fn to_bytes(self) -> [u8; GREETING_BYTES] {
+    pub(crate) fn encode(self) -> [u8; HELLO_BYTES] {
         let (status, slot, id) = match self {
-            Welcome::Slot(slot, id) => (0u16, slot.0, id.0),
+            Welcome::Come(slot, id) => (0u16, slot.0, id.0),
             Welcome::Full => (1, 0, 0),
-            Welcome::Version => (2, 0, 0),
             Welcome::NoMemory => (3, 0, 0),
         };
-        let mut bytes = [0; GREETING_BYTES];
+        let mut bytes = [0; HELLO_BYTES];
         bytes[..2].copy_from_slice(&status.to_le_bytes());
         bytes[2..4].copy_from_slice(&slot.to_le_bytes());
         bytes[8..].copy_from_slice(&id.to_le_bytes());
         bytes
     }
 
-    pub(crate) fn from_bytes(bytes: &[u8; GREETING_BYTES]) -> Option<Welcome> {
+    pub(crate) fn from_bytes(bytes: &[u8; HELLO_BYTES]) -> Option<Welcome> {
         let half = |at: usize| u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two bytes"));
         match half(0) {
             0 => {
                 let id = u64::from_le_bytes(bytes[8..].try_into().expect("eight bytes"));
-                Some(Welcome::Slot(FrontSlot(half(2)), FrontId(id)))
+                Some(Welcome::Come(FrontSlot(half(2)), FrontId(id)))
             }
             1 => Some(Welcome::Full),
-            2 => Some(Welcome::Version),
             3 => Some(Welcome::NoMemory),
             _ => None,
         }
@@ -109,22 +96,21 @@ pub(crate) struct Registered {
 pub(crate) fn register(run: &RunFolder) -> io::Result<Registered> {
     let mut stream = UnixStream::connect(run.socket())?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    stream.write_all(&Hello { pid: std::process::id() }.to_bytes())?;
-    let mut answer = [0; GREETING_BYTES];
+    stream.write_all(&hello(std::process::id()))?;
+    let mut answer = [0; HELLO_BYTES];
     stream.read_exact(&mut answer)?;
     let (slot, id) = match Welcome::from_bytes(&answer) {
-        Some(Welcome::Slot(slot, id)) => (slot, id),
+        Some(Welcome::Come(slot, id)) => (slot, id),
         Some(Welcome::Full) => return Err(io::Error::other("all front slots are taken; close a connection")),
         Some(Welcome::NoMemory) => {
             return Err(io::Error::other("no memory for the rings; see the server's messages"));
         }
-        Some(Welcome::Version) | None => {
+        None => {
             return Err(io::Error::other("the server is of another version; use a front built with it"));
         }
     };
     let bell = super::bell::listen(&run.front(id).bell())?;
     stream.write_all(&[READY])?;
-    stream.read_exact(&mut [0])?;
     stream.set_nonblocking(true)?;
     Ok(Registered { slot, id, stream, bell })
 }
@@ -135,14 +121,13 @@ mod tests {
 
     #[test]
     fn greetings_read_back_and_strangers_are_told_apart() {
-        let hello = Hello { pid: 4711 };
-        assert_eq!(Hello::from_bytes(&hello.to_bytes()), Some(hello));
-        assert_eq!(Hello::from_bytes(b"GET / HTTP/1.1\r\n"), None);
+        assert_eq!(read_hello(&hello(4711)), Some(4711));
+        assert_eq!(read_hello(b"GET / HTTP/1.1\r\n"), None);
         for welcome in
-            [Welcome::Slot(FrontSlot(3), FrontId(77)), Welcome::Full, Welcome::Version, Welcome::NoMemory]
+            [Welcome::Come(FrontSlot(3), FrontId(77)), Welcome::Full, Welcome::Version, Welcome::NoMemory]
         {
-            assert_eq!(Welcome::from_bytes(&welcome.to_bytes()), Some(welcome));
+            assert_eq!(Welcome::from_bytes(&welcome.encode()), Some(welcome));
         }
-        assert_eq!(Welcome::from_bytes(&[9; GREETING_BYTES]), None);
+        assert_eq!(Welcome::from_bytes(&[9; HELLO_BYTES]), None);
     }
 }

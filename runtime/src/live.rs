@@ -1,0 +1,25 @@
+//! The live host: one process and one pinned Glommio executor a shard, rings in /dev/shm, and a supervisor that starts,
+//! watches and restarts the processes.
+//!
+//! Two folders belong to a running database. The **data folder** holds what must survive: the logs, the catalogue, the
+//! lock. The **run folder**, in /dev/shm, holds what processes share while they run: rings, doorbells, the control
+//! page, the socket where fronts register; a file in the data folder names it. It is made anew by every supervisor, so
+//! a process that outlives its supervisor can do no harm to the next one's.
+
+pub mod bell;
+pub mod control;
+mod host;
+pub mod layout;
+mod log;
+mod machine_start;
+mod park;
+mod process;
+pub(crate) mod registration;
+mod registry;
+mod restart;
+pub mod supervisor;
+pub(crate) mod sys;
+
+pub use host::{ShardArgs, shard_main};
+pub use restart::Recovery;
+pub use supervisor::{Options, ShardStatus, StartError, Supervisor};

@@ -1,0 +1,132 @@
+//! Doorbells: how a process that sleeps learns that there is something on its rings.
+//!
+//! Rings need no system call, but a reader without work must sleep. It says so in its sleeping flag on the control page;
+//! whoever has published to it looks at the flag and, only if it is set, sends one byte to the sleeper's Unix datagram
+//! socket. The two sides cannot miss each other:
+//!
+//! ```text
+//! sleeper: flag = ASLEEP; fence; look at the rings once more; sleep if they are empty
+//! sender:  publish;       fence; look at the flag;            ring if it is set
+//! ```
+//!
+//! With a sequentially consistent fence on either side at least one of them sees what the other wrote. A sender that
+//! rings clears the flag, so that a busy sender rings once a sleep; should it die between the two, the sleeper wakes
+//! with its heartbeat.
+//!
+//! The supervisor makes the sockets of the shards and keeps them open, so they outlive a shard and its senders need not
+//! connect again; a front makes its own.
+
+use super::control::{ASLEEP, WANTS_ROOM};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+/// The sender's end: rings one receiver.
+pub struct Bell(UnixDatagram);
+
+impl Bell {
+    /// Connects to the socket of a receiver.
+    pub fn connect(path: &Path) -> io::Result<Bell> {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        socket.connect(path)?;
+        Ok(Bell(socket))
+    }
+
+    /// Wakes the receiver.
+    pub fn ring(&self) {
+        // A full socket means that it has been rung already; a refused one means that nobody will ever listen again.
+        let _ = self.0.send(&[1]);
+    }
+
+    /// To be called after publishing to the receiver whose sleeping flag is `flag`.
+    #[inline]
+    pub fn after_publish(&self, flag: &AtomicU64) {
+        self.ring_if(flag, ASLEEP);
+    }
+
+    /// To be called after releasing space of a ring that the receiver publishes on.
+    #[inline]
+    pub fn after_release(&self, flag: &AtomicU64) {
+        self.ring_if(flag, WANTS_ROOM);
+    }
+
+    #[inline]
+    fn ring_if(&self, flag: &AtomicU64, bit: u64) {
+        // SeqCst: the store of the index comes before the load of the flag; pairs with the fence of `Nap::begin`.
+        fence(Ordering::SeqCst);
+        if flag.load(Ordering::Relaxed) & bit != 0 && flag.swap(0, Ordering::Relaxed) != 0 {
+            self.ring();
+        }
+    }
+}
+
+/// The time between setting the sleeping flag and clearing it.
+pub struct Nap<'a>(&'a AtomicU64);
+
+impl<'a> Nap<'a> {
+    /// Says that this process is about to sleep; it must look at its rings once more before it does.
+    pub fn begin(flag: &'a AtomicU64, wants_room: bool) -> Nap<'a> {
+        flag.store(if wants_room { ASLEEP | WANTS_ROOM } else { ASLEEP }, Ordering::Relaxed);
+        // SeqCst: the store of the flag comes before the loads of the rings' indexes; pairs with `Bell::ring_if`.
+        fence(Ordering::SeqCst);
+        Nap(flag)
+    }
+}
+
+impl Drop for Nap<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Makes the socket that a receiver listens on.
+pub fn listen(path: &Path) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::bind(path)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Takes all bytes that have been sent; they say nothing but that it is time to look.
+pub fn drain(socket: &UnixDatagram) {
+    let mut bytes = [0; 16];
+    while socket.recv(&mut bytes).is_ok() {}
+}
+
+/// The socket of a shard, for a child that gets it as its standard input.
+pub(crate) fn duplicate(socket: &UnixDatagram) -> io::Result<OwnedFd> {
+    assert!(socket.as_raw_fd() > 2);
+    Ok(socket.try_clone()?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleeper_is_rung_once_and_only_for_what_it_waits_for() {
+        let path = std::path::PathBuf::from(format!("/dev/shm/sakia-bell-test-{}", std::process::id()));
+        // A run that was killed may have left it.
+        let _ = std::fs::remove_file(&path);
+        let socket = listen(&path).expect("binds");
+        let (bell, flag) = (Bell::connect(&path).expect("connects"), AtomicU64::new(0));
+        let rung = || socket.recv(&mut [0; 4]).is_ok();
+        bell.after_publish(&flag);
+        assert!(!rung(), "nobody sleeps");
+        let nap = Nap::begin(&flag, false);
+        bell.after_release(&flag);
+        assert!(!rung(), "it does not wait for room");
+        bell.after_publish(&flag);
+        bell.after_publish(&flag);
+        assert!(rung() && !rung(), "one ring is enough");
+        drop(nap);
+        let _nap = Nap::begin(&flag, true);
+        bell.after_release(&flag);
+        assert!(rung());
+        std::fs::remove_file(&path).expect("removes");
+        drop(socket);
+        bell.ring();
+    }
+}

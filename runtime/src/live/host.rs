@@ -1,0 +1,287 @@
+//! The process of a shard: its start, and what it says when it gives up.
+//!
+//! The supervisor starts it as a hidden subcommand of its own program, with the shard's doorbell as standard input. It
+//! opens its log (waiting for the last writes of a dead predecessor), attaches its rings, replays, and serves
+//! (`host/serve.rs`) until the database stops or something is wrong. In that case it leaves a note in the run folder and
+//! ends with a status that tells the supervisor what kind of trouble it is.
+
+mod serve;
+
+use super::control::{ControlPage, Phase, ShardWord, working_on};
+use super::layout::{DataFolder, RunFolder};
+use super::log::ShardLog;
+use super::machine_start::read_trims;
+use super::sys::{self, monotonic_ns};
+use crate::clock::ShardId;
+use crate::links::{LinkError, Links};
+use crate::ring::{Consumer, Producer, RingError, RingMemory};
+use crate::shard::{Settings, Shard, ShardError};
+use glommio::{LocalExecutorBuilder, Placement};
+use serve::Host;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use wal::{Appender, LogFolder};
+
+/// Memory for io_uring buffers: with the default of 10 MiB an executor takes ten times as long to start.
+const IO_MEMORY_BYTES: usize = 1 << 20;
+/// How long the executor polls its io_uring before it sleeps.
+const SPIN_BEFORE_PARK: Duration = Duration::from_micros(5);
+/// Records replayed between two heartbeats.
+const REPLAY_HEARTBEAT: u64 = 256;
+
+/// What kind of trouble ended a shard, as its exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Trouble {
+    /// Something that a restart may help against.
+    Failed = 80,
+    /// A ring between shards cannot be used: all shards must start again, with new rings.
+    Rings = 81,
+    /// The log cannot be used; restarting cannot help.
+    Log = 82,
+    /// io_uring is not available.
+    Unavailable = 83,
+}
+
+impl Trouble {
+    /// The trouble behind an exit status.
+    pub(crate) fn of_status(status: i32) -> Option<Trouble> {
+        [Trouble::Failed, Trouble::Rings, Trouble::Log, Trouble::Unavailable]
+            .into_iter()
+            .find(|trouble| *trouble as i32 == status)
+    }
+}
+
+/// Why a shard gives up.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    trouble: Trouble,
+    message: String,
+}
+
+impl Fault {
+    fn new(trouble: Trouble, message: impl ToString) -> Fault {
+        Fault { trouble, message: message.to_string() }
+    }
+}
+
+impl From<RingError> for Fault {
+    fn from(error: RingError) -> Fault {
+        Fault::new(
+            if matches!(error, RingError::Corrupt { .. }) { Trouble::Rings } else { Trouble::Failed },
+            error,
+        )
+    }
+}
+
+impl From<ShardError> for Fault {
+    fn from(error: ShardError) -> Fault {
+        let lost = matches!(error, ShardError::LostWrites { .. });
+        Fault::new(if lost { Trouble::Log } else { Trouble::Failed }, error)
+    }
+}
+
+impl From<LinkError> for Fault {
+    fn from(error: LinkError) -> Fault {
+        match error {
+            LinkError::Shard(error) => error.into(),
+            LinkError::Ring { link, source } => {
+                let Fault { trouble, message } = source.into();
+                Fault { trouble, message: format!("link {link}: {message}") }
+            }
+        }
+    }
+}
+
+/// What the supervisor tells the process of a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardArgs {
+    /// The data folder.
+    pub data: PathBuf,
+    /// The run folder.
+    pub run: PathBuf,
+    /// Which shard.
+    pub shard: u16,
+    /// Process id of the supervisor.
+    pub parent: u32,
+    /// The core to stay on.
+    pub core: usize,
+    /// Whether steps are logged and clocks sent.
+    pub causal_logging: bool,
+    /// After that much silence the supervisor kills the process.
+    pub stall_timeout_ms: u64,
+    /// As long as this file exists, the log finds no room on the disk; for tests.
+    pub no_room_while_exists: Option<PathBuf>,
+}
+
+impl ShardArgs {
+    /// The arguments as they stand on the command line.
+    pub fn to_args(&self) -> Vec<OsString> {
+        let mut args: Vec<OsString> = vec![self.data.clone().into(), self.run.clone().into()];
+        let numbers = [
+            u64::from(self.shard),
+            u64::from(self.parent),
+            self.core as u64,
+            u64::from(self.causal_logging),
+            self.stall_timeout_ms,
+        ];
+        args.extend(numbers.map(|number| number.to_string().into()));
+        args.extend(self.no_room_while_exists.clone().map(OsString::from));
+        args
+    }
+
+    /// The reverse of [`ShardArgs::to_args`].
+    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<ShardArgs> {
+        let mut args = args.into_iter();
+        let (data, run) = (PathBuf::from(args.next()?), PathBuf::from(args.next()?));
+        let mut number = || args.next()?.to_str()?.parse::<u64>().ok();
+        Some(ShardArgs {
+            data,
+            run,
+            shard: u16::try_from(number()?).ok()?,
+            parent: u32::try_from(number()?).ok()?,
+            core: usize::try_from(number()?).ok()?,
+            causal_logging: number()? != 0,
+            stall_timeout_ms: number()?,
+            no_room_while_exists: args.next().map(PathBuf::from),
+        })
+    }
+}
+
+/// The whole life of a shard's process. `args` are those behind the subcommand, as [`ShardArgs::to_args`] made them.
+pub fn shard_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let started_at = monotonic_ns();
+    let Some(args) = ShardArgs::parse(args) else {
+        eprintln!("this subcommand is for the supervisor's use; start the server instead");
+        return ExitCode::from(2);
+    };
+    if !sys::die_with_parent(args.parent) {
+        return ExitCode::SUCCESS;
+    }
+    let note = RunFolder(args.run.clone()).fault(ShardId(args.shard));
+    leave_panics_in(note.clone());
+    match run_executor(args, started_at) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            // The status still tells the kind of trouble if the note cannot be written.
+            let _ = std::fs::write(&note, &fault.message);
+            ExitCode::from(fault.trouble as u8)
+        }
+    }
+}
+
+/// A panic leaves its message where the supervisor looks for it.
+fn leave_panics_in(note: PathBuf) {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // Nothing more can be done for the note in the middle of a panic.
+        let _ = std::fs::write(&note, panic.to_string());
+        usual(panic);
+    }));
+}
+
+fn run_executor(args: ShardArgs, started_at: u64) -> Result<(), Fault> {
+    let executor = LocalExecutorBuilder::new(Placement::Fixed(args.core))
+        .name(&format!("shard-{}", args.shard))
+        .io_memory(IO_MEMORY_BYTES)
+        .spin_before_park(SPIN_BEFORE_PARK)
+        .make()
+        .map_err(|e| {
+            let advice = "see kernel.io_uring_disabled, the seccomp profile of the container, and ulimit -l";
+            Fault::new(Trouble::Unavailable, format!("io_uring is not available ({e}); {advice}"))
+        })?;
+    executor.run(live(args, started_at))
+}
+
+async fn live(args: ShardArgs, started_at: u64) -> Result<(), Fault> {
+    let (data, run) = (DataFolder(args.data.clone()), RunFolder(args.run.clone()));
+    let me = ShardId(args.shard);
+    let page = ControlPage::open(&run.control()).map_err(|e| Fault::new(Trouble::Failed, e))?;
+    page.set(me, ShardWord::Pid, u64::from(std::process::id()));
+    page.set(me, ShardWord::StartedAt, started_at);
+    page.set(me, ShardWord::Heartbeat, started_at);
+    page.set_phase(me, Phase::Opening);
+    let log_fault = |e: wal::Error| {
+        let damaged =
+            !matches!(e, wal::Error::Io { .. } | wal::Error::InUse { .. } | wal::Error::NoRoom { .. });
+        Fault::new(if damaged { Trouble::Log } else { Trouble::Failed }, e)
+    };
+
+    let folder = LogFolder::open(&log_options(&args)).map_err(log_fault)?;
+    let mapped = folder.map().map_err(log_fault)?;
+    let scan = mapped.scan().map_err(log_fault)?;
+    let tail = scan.tail().clone();
+    let appender = Appender::resume(&tail, tail.next_incarnation(), folder.options().limits);
+    let mut settings = Settings::new(me, page.shards());
+    settings.causal_logging = args.causal_logging;
+    let mut shard = Shard::new(settings, appender);
+    shard.set_trims(read_trims(&data.trims(me)).map_err(|e| Fault::new(Trouble::Log, e))?);
+
+    let links = attach_rings(&run, me, page.shards())?;
+    let mut host = Host::new(args, page, run, shard, links);
+    host.meet_receivers()?;
+    host.page.set_phase(me, Phase::Replaying);
+    replay(&mut host, &scan)?;
+    drop(scan);
+    drop(mapped);
+    let log = ShardLog::start(folder, &tail, host.park.clone()).await.map_err(log_fault)?;
+    host.serve(log).await
+}
+
+fn log_options(args: &ShardArgs) -> wal::Options {
+    let mut options = wal::Options::new(&args.data, format!("shard-{}", args.shard));
+    options.faults.no_room_while_exists.clone_from(&args.no_room_while_exists);
+    options
+}
+
+/// Attaches the rings that join the shard with the others.
+fn attach_rings(run: &RunFolder, me: ShardId, shards: u16) -> Result<Links, Fault> {
+    let mut links = Links::default();
+    for other in (0..shards).map(ShardId).filter(|other| *other != me) {
+        let inbound = Consumer::attach(&RingMemory::open(&run.ring(other, me))?)?;
+        let outbound = Producer::attach(&RingMemory::open(&run.ring(me, other))?)?;
+        links.join(other, inbound, outbound);
+    }
+    Ok(links)
+}
+
+fn replay(host: &mut Host, scan: &wal::Scan<'_>) -> Result<(), Fault> {
+    let me = host.shard.id();
+    host.page.set(me, ShardWord::WorkingOn, working_on::REPLAY);
+    for record in scan.records() {
+        if record.lsn.0.is_multiple_of(REPLAY_HEARTBEAT) {
+            host.page.set(me, ShardWord::Heartbeat, monotonic_ns());
+        }
+        host.page.set(me, ShardWord::Label, host.shard.label().0);
+        host.shard.replay(record.kind.0, record.lsn, record.payload)?;
+    }
+    host.shard.end_replay()?;
+    host.page.set(me, ShardWord::WorkingOn, working_on::NOTHING);
+    host.page.set(me, ShardWord::ReplayedAt, monotonic_ns());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_pass_through_the_command_line() {
+        let mut args = ShardArgs {
+            data: "/data of mine".into(),
+            run: "/dev/shm/sakia-1".into(),
+            shard: 3,
+            parent: 77,
+            core: 5,
+            causal_logging: true,
+            stall_timeout_ms: 500,
+            no_room_while_exists: None,
+        };
+        assert_eq!(ShardArgs::parse(args.to_args()), Some(args.clone()));
+        args.no_room_while_exists = Some("/tmp/full".into());
+        assert_eq!(ShardArgs::parse(args.to_args()), Some(args));
+        assert_eq!(ShardArgs::parse([OsString::from("/data")]), None);
+    }
+}

@@ -1,0 +1,511 @@
+//! The loop of a shard: moves what its rings, its log and its fronts bring, and sleeps when they bring nothing.
+//!
+//! One round makes each move once, in an order that favours latency: what has become durable is consumed and answered
+//! first, then what other shards sent, then new requests are taken; flushes start at the end of the round. Everything a
+//! round takes is bounded, so the heartbeat is never far away.
+//!
+//! When to flush: at once when a client waits for a record and fewer flushes than the limit are in flight; step records, for
+//! which nobody waits, go along with those, or when enough of them have gathered, or a moment after the last work.
+
+use super::{Fault, ShardArgs, Trouble};
+use crate::clock::{FrontId, FrontSlot, Link, ShardId};
+use crate::links::{FrontRings, LinkError, Links};
+use crate::live::bell::{Bell, Nap};
+use crate::live::control::{self, ControlPage, FrontWord, ShardWord, WANTS_ROOM, working_on};
+use crate::live::layout::RunFolder;
+use crate::live::log::ShardLog;
+use crate::live::park::{Park, turn};
+use crate::live::sys::{doorbell_from_stdin, monotonic_ns};
+use crate::recovery::{Phase, Receiver};
+use crate::ring::{Consumer, Producer, RingError, RingMemory};
+use crate::shard::Shard;
+use futures_lite::AsyncReadExt;
+use operators::Plan;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+
+/// The most messages or requests of one link in one round.
+const LINK_COUNT_MAX: u32 = 128;
+/// The most messages put on one ring in one round; the outbox is bounded by bytes, not by this.
+const PUBLISH_COUNT_MAX: u32 = 1024;
+/// Step records alone are flushed once they fill a write that the disk likes.
+const LAZY_FLUSH_BYTES: u64 = 128 << 10;
+/// Fewer than that wait for so long in an idle shard; nobody waits for them, but ring space does.
+const LAZY_FLUSH_DELAY: Duration = Duration::from_millis(2);
+/// How often a busy loop looks at its io_uring while writes are in flight: often enough beside the 60 us of a
+/// write, seldom enough beside the 7 us of a turn.
+const TURN_WITH_FLUSHES_NS: u64 = 40_000;
+/// And without: for timers and the doorbell.
+const TURN_NS: u64 = 1_000_000;
+/// How long to look at the rings before sleeping: about what going to sleep and being rung costs.
+const SPIN_NS: u64 = 5_000;
+/// Writes are refused when the disk is full and the log has less room than that left.
+const LOG_ROOM_BYTES: u64 = 2 << 20;
+/// How often the memory estimate is renewed.
+const MEMORY_REPORT_NS: u64 = 250_000_000;
+
+/// A front as this shard knows it.
+struct KnownFront {
+    id: FrontId,
+    /// None when the front has not made its doorbell, or has gone already: it then looks at its rings now and then.
+    bell: Option<Bell>,
+}
+
+/// A shard with everything around it.
+pub(super) struct Host {
+    args: ShardArgs,
+    run: RunFolder,
+    pub(super) page: ControlPage,
+    pub(super) shard: Shard,
+    links: Links,
+    pub(super) park: Park,
+    fronts: Vec<Option<KnownFront>>,
+    fronts_generation: u64,
+    /// Doorbells of the other shards, by id.
+    bells: Vec<Option<Bell>>,
+    lazy_flush: Rc<Cell<LazyFlush>>,
+    last_turn: u64,
+    last_memory_report: u64,
+}
+
+/// The timer for step records that nobody waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LazyFlush {
+    Idle,
+    Waiting,
+    Due,
+}
+
+impl Host {
+    pub(super) fn new(
+        args: ShardArgs,
+        page: ControlPage,
+        run: RunFolder,
+        shard: Shard,
+        links: Links,
+    ) -> Host {
+        let bell = |other: ShardId| {
+            // The supervisor has made the socket before it started anybody. Without a bell the receiver wakes late.
+            (other != shard.id()).then(|| Bell::connect(&run.shard_bell(other)).ok()).flatten()
+        };
+        let bells = page.shard_ids().map(bell).collect();
+        let fronts = (0..page.slots()).map(|_| None).collect();
+        Host {
+            args,
+            run,
+            page,
+            shard,
+            links,
+            park: Park::default(),
+            fronts,
+            fronts_generation: 0,
+            bells,
+            lazy_flush: Rc::new(Cell::new(LazyFlush::Idle)),
+            last_turn: 0,
+            last_memory_report: 0,
+        }
+    }
+
+    /// Before replay: the catalogue, and what all receivers have seen.
+    pub(super) fn meet_receivers(&mut self) -> Result<(), Fault> {
+        self.take_catalogue()?;
+        self.links.ask_receivers(&mut self.shard)?;
+        self.take_fronts()?;
+        Ok(())
+    }
+
+    /// The loop. Returns when the database stops.
+    pub(super) async fn serve(mut self, log: ShardLog) -> Result<(), Fault> {
+        self.spawn_helpers();
+        let mut progress = Progress::default();
+        loop {
+            let now = monotonic_ns();
+            self.beat(now);
+            // Acquire: pairs with the supervisor's Release store.
+            if self.page.stopping().load(Ordering::Acquire) != 0 {
+                return self.stop(&log).await;
+            }
+            let before = self.watched();
+            let round = self.round(&log)?;
+            self.flush(&log, round.worked);
+            self.report(&log, now);
+            progress.note(&self.page, self.shard.id(), self.shard.phase(), &round);
+            self.maybe_turn(now).await;
+            if !round.worked {
+                self.rest(before).await;
+            }
+        }
+    }
+
+    fn spawn_helpers(&self) {
+        let park = self.park.clone();
+        let interval = Duration::from_millis((self.args.stall_timeout_ms / 5).max(1));
+        glommio::spawn_local(async move {
+            loop {
+                glommio::timer::sleep(interval).await;
+                park.wake();
+            }
+        })
+        .detach();
+        let (park, mut bell) = (self.park.clone(), doorbell_from_stdin());
+        glommio::spawn_local(async move {
+            let mut bytes = [0; 64];
+            // An error means that there is no doorbell; the heartbeat still wakes the loop.
+            while bell.read(&mut bytes).await.is_ok_and(|count| count > 0) {
+                park.wake();
+            }
+        })
+        .detach();
+    }
+
+    fn beat(&self, now: u64) {
+        self.page.set(self.shard.id(), ShardWord::Heartbeat, now);
+    }
+
+    /// Makes each move once.
+    fn round(&mut self, log: &ShardLog) -> Result<Round, Fault> {
+        let mut round = Round::default();
+        if let Some(failure) = log.failure() {
+            return Err(Fault::new(Trouble::Failed, failure));
+        }
+        round.worked |= log.exchange(self.shard.log());
+        let full = log.no_room()
+            && self.shard.log().room_bytes() < self.shard.log().gathered_bytes() + LOG_ROOM_BYTES;
+        self.shard.set_log_full(full);
+        self.take_catalogue()?;
+        self.take_fronts()?;
+        self.step(Link::Control, &mut round)?;
+        self.step(Link::Ingest, &mut round)?;
+        self.publish_replies(&mut round)?;
+        let me = self.shard.id();
+        for from in self.page.shard_ids().filter(|from| *from != me) {
+            self.step(Link::Shard(from), &mut round)?;
+        }
+        self.publish_messages(&mut round)?;
+        if self.shard.phase() == Phase::Running {
+            self.admit(&mut round)?;
+            self.publish_replies(&mut round)?;
+        }
+        self.release();
+        Ok(round)
+    }
+
+    fn step(&mut self, link: Link, round: &mut Round) -> Result<(), Fault> {
+        let me = self.shard.id();
+        self.page.set(me, ShardWord::WorkingOn, working_on::link(link));
+        let count = self.links.step(&mut self.shard, link, LINK_COUNT_MAX)?;
+        self.page.set(me, ShardWord::WorkingOn, working_on::NOTHING);
+        if count > 0 {
+            self.page.set(me, ShardWord::Label, self.shard.label().0);
+            round.took(count);
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, round: &mut Round) -> Result<(), Fault> {
+        let me = self.shard.id();
+        for index in 0..self.fronts.len() {
+            if self.fronts[index].is_none() {
+                continue;
+            }
+            let slot = FrontSlot(index as u16);
+            self.page.set(me, ShardWord::WorkingOn, working_on::REQUESTS);
+            match self.links.admit(&mut self.shard, slot, LINK_COUNT_MAX) {
+                Ok(0) => {}
+                Ok(count) => round.took(count),
+                Err(LinkError::Ring { source, .. }) => self.evict(slot, &source),
+                Err(error) => return Err(error.into()),
+            }
+            self.page.set(me, ShardWord::WorkingOn, working_on::NOTHING);
+        }
+        Ok(())
+    }
+
+    /// A front whose ring is broken hurts itself alone.
+    fn evict(&mut self, slot: FrontSlot, error: &RingError) {
+        eprintln!("shard {}: front {slot} is cut off: {error}", self.shard.id());
+        self.links.detach(&mut self.shard, slot);
+        if let Some(front) = self.fronts[usize::from(slot.0)].take() {
+            self.page.front(slot, FrontWord::Evicted).store(front.id.0, Ordering::Relaxed);
+        }
+    }
+
+    fn publish_messages(&mut self, round: &mut Round) -> Result<(), Fault> {
+        let me = self.shard.id();
+        for to in self.page.shard_ids().filter(|to| *to != me) {
+            let count = self.links.publish(&mut self.shard, Receiver::Shard(to), PUBLISH_COUNT_MAX)?;
+            if count > 0 {
+                round.worked = true;
+                if let Some(bell) = &self.bells[usize::from(to.0)] {
+                    bell.after_publish(self.page.shard(to, ShardWord::Sleeping));
+                }
+            }
+            if self.shard.outgoing(Receiver::Shard(to)).is_none() {
+                // Release: whoever sees the label finds on the ring all that was published up to it.
+                self.page.published_through(me, to).store(self.shard.label().0, Ordering::Release);
+            } else {
+                round.backlog = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn publish_replies(&mut self, round: &mut Round) -> Result<(), Fault> {
+        for (index, front) in self.fronts.iter().enumerate() {
+            let Some(front) = front else { continue };
+            let slot = FrontSlot(index as u16);
+            if self.links.publish(&mut self.shard, Receiver::Front(slot), PUBLISH_COUNT_MAX)? > 0 {
+                round.worked = true;
+                if let Some(bell) = &front.bell {
+                    bell.after_publish(self.page.front(slot, FrontWord::Sleeping));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees ring space of what is durable, and wakes those who wait for it.
+    fn release(&mut self) {
+        self.links.release(&mut self.shard);
+        // SeqCst: the stores of the released indexes come before the loads of the flags; see `bell.rs`.
+        fence(Ordering::SeqCst);
+        for (index, bell) in self.bells.iter().enumerate() {
+            let flag = self.page.shard(ShardId(index as u16), ShardWord::Sleeping);
+            if let (Some(bell), true) = (bell, flag.load(Ordering::Relaxed) & WANTS_ROOM != 0) {
+                bell.after_release(flag);
+            }
+        }
+        for (index, front) in self.fronts.iter().enumerate() {
+            let Some(bell) = front.as_ref().and_then(|front| front.bell.as_ref()) else { continue };
+            let flag = self.page.front(FrontSlot(index as u16), FrontWord::Sleeping);
+            if flag.load(Ordering::Relaxed) & WANTS_ROOM != 0 {
+                bell.after_release(flag);
+            }
+        }
+    }
+
+    /// Reads the catalogue entries that have been added.
+    fn take_catalogue(&mut self) -> Result<(), Fault> {
+        // Acquire: pairs with the supervisor's Release store after it has written the file.
+        let entries = self.page.catalogue_entries().load(Ordering::Acquire);
+        while self.shard.catalogue_len() < entries {
+            let path = self.run.plan(self.shard.catalogue_len() + 1);
+            let unreadable =
+                |e: &dyn std::fmt::Display| Fault::new(Trouble::Failed, format!("{}: {e}", path.display()));
+            let bytes = std::fs::read(&path).map_err(|e| unreadable(&e))?;
+            let mut aligned: rkyv::util::AlignedVec = rkyv::util::AlignedVec::new();
+            aligned.extend_from_slice(&bytes);
+            let plan = rkyv::from_bytes::<Plan, rkyv::rancor::Error>(&aligned).map_err(|e| unreadable(&e))?;
+            self.shard.add_plan(plan);
+        }
+        Ok(())
+    }
+
+    /// Attaches fronts that have come and detaches those that have gone.
+    fn take_fronts(&mut self) -> Result<(), Fault> {
+        // Acquire: pairs with the supervisor's Release store after it has changed the slots.
+        let generation = self.page.fronts_generation().load(Ordering::Acquire);
+        if generation == self.fronts_generation {
+            return Ok(());
+        }
+        self.fronts_generation = generation;
+        for slot in (0..self.page.slots()).map(FrontSlot) {
+            let (known, now) = (&mut self.fronts[usize::from(slot.0)], self.page.front_id(slot));
+            if known.as_ref().map(|front| front.id) == now {
+                continue;
+            }
+            if known.take().is_some() {
+                self.links.detach(&mut self.shard, slot);
+            }
+            // A front evicted by this shard stays away until the supervisor has freed its slot.
+            let evicted = self.page.front(slot, FrontWord::Evicted).load(Ordering::Relaxed);
+            if let Some(id) = now.filter(|id| id.0 != evicted) {
+                self.attach_front(slot, id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn attach_front(&mut self, slot: FrontSlot, id: FrontId) -> Result<(), Fault> {
+        let (folder, me) = (self.run.front(id), self.shard.id());
+        let open = || -> Result<FrontRings, RingError> {
+            let requests = Consumer::attach(&RingMemory::open(&folder.requests(me))?)?;
+            let replies = Producer::attach(&RingMemory::open(&folder.replies(me))?)?;
+            Ok(FrontRings { id, requests, replies })
+        };
+        match open() {
+            Ok(rings) => {
+                self.links.attach(&mut self.shard, slot, rings)?;
+                let bell = Bell::connect(&folder.bell()).ok();
+                self.fronts[usize::from(slot.0)] = Some(KnownFront { id, bell });
+            }
+            // It has gone again: its slot will change once more.
+            Err(RingError::Io { .. }) => {}
+            Err(error) => {
+                eprintln!("shard {me}: front {slot} is cut off: {error}");
+                self.page.front(slot, FrontWord::Evicted).store(id.0, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the flushes that the policy asks for.
+    fn flush(&mut self, log: &ShardLog, worked: bool) {
+        let steps_due = self.lazy_flush.get() == LazyFlush::Due;
+        if steps_due {
+            self.lazy_flush.set(LazyFlush::Idle);
+        }
+        let gathered = self.shard.log().gathered_bytes();
+        let mut due = steps_due || gathered >= LAZY_FLUSH_BYTES;
+        while due || self.shard.wants_flush() {
+            let Some(flush) = self.shard.take_flush() else { break };
+            log.write(flush);
+            // The writes that have just been handed out are sent in the next turn.
+            self.last_turn = self.last_turn.min(monotonic_ns().saturating_sub(TURN_WITH_FLUSHES_NS));
+            due = self.shard.log().gathered_bytes() >= LAZY_FLUSH_BYTES;
+        }
+        if !worked && self.lazy_flush.get() == LazyFlush::Idle && self.shard.log().gathered_bytes() > 0 {
+            self.lazy_flush.set(LazyFlush::Waiting);
+            let (state, park) = (self.lazy_flush.clone(), self.park.clone());
+            glommio::spawn_local(async move {
+                glommio::timer::sleep(LAZY_FLUSH_DELAY).await;
+                state.set(LazyFlush::Due);
+                park.wake();
+            })
+            .detach();
+        }
+    }
+
+    async fn maybe_turn(&mut self, now: u64) {
+        let in_flight = self.shard.log().in_flight_count() > 0;
+        let interval = if in_flight { TURN_WITH_FLUSHES_NS } else { TURN_NS };
+        if now >= self.last_turn + interval {
+            turn().await;
+            self.last_turn = monotonic_ns();
+        }
+    }
+
+    /// A number that changes with anything that a round would act on.
+    fn watched(&self) -> u64 {
+        let page = [self.page.fronts_generation(), self.page.catalogue_entries(), self.page.stopping()];
+        let page = page.map(|word| word.load(Ordering::Relaxed));
+        page.into_iter()
+            .fold(self.links.activity(), |sum, word| sum.wrapping_add(word.wrapping_mul(0x9E37_79B9)))
+    }
+
+    /// Looks at the rings a little longer, then sleeps until something comes.
+    async fn rest(&mut self, before: u64) {
+        let since = monotonic_ns();
+        while monotonic_ns() - since < SPIN_NS {
+            if self.watched() != before {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        let nap = Nap::begin(self.page.shard(self.shard.id(), ShardWord::Sleeping), self.wants_room());
+        if self.watched() == before {
+            self.park.sleep().await;
+            self.last_turn = monotonic_ns();
+        }
+        drop(nap);
+    }
+
+    /// Whether results wait for room on a ring.
+    fn wants_room(&self) -> bool {
+        let shards = self.page.shard_ids().map(Receiver::Shard);
+        let fronts =
+            (0..self.page.slots()).map(FrontSlot).filter(|slot| self.fronts[usize::from(slot.0)].is_some());
+        let mut receivers = shards.chain(fronts.map(Receiver::Front));
+        receivers.any(|receiver| self.shard.outgoing(receiver).is_some())
+    }
+
+    fn report(&mut self, log: &ShardLog, now: u64) {
+        let (me, counters) = (self.shard.id(), *self.shard.counters());
+        let (bytes, flushes) = log.written();
+        let words = [
+            (ShardWord::Durable, self.shard.log().durable().0),
+            (ShardWord::RowsWritten, counters.rows_written),
+            (ShardWord::Lookups, counters.lookups),
+            (ShardWord::MessagesSent, counters.messages_sent),
+            (ShardWord::DeltasSent, counters.deltas_sent),
+            (ShardWord::ClockBytes, counters.clock_bytes),
+            (ShardWord::MessagesReceived, counters.messages_received),
+            (ShardWord::Steps, counters.steps),
+            (ShardWord::LogBytes, bytes),
+            (ShardWord::LogFlushes, flushes),
+            (ShardWord::LogFull, u64::from(log.no_room())),
+        ];
+        for (word, value) in words {
+            self.page.set(me, word, value);
+        }
+        if now >= self.last_memory_report + MEMORY_REPORT_NS {
+            self.last_memory_report = now;
+            self.page.set(me, ShardWord::MemoryBytes, self.shard.dataflow().bytes());
+        }
+    }
+
+    /// Makes durable what is gathered, then ends.
+    async fn stop(mut self, log: &ShardLog) -> Result<(), Fault> {
+        loop {
+            self.beat(monotonic_ns());
+            log.exchange(self.shard.log());
+            if let Some(failure) = log.failure() {
+                return Err(Fault::new(Trouble::Failed, failure));
+            }
+            while let Some(flush) = self.shard.take_flush() {
+                log.write(flush);
+            }
+            let appender = self.shard.log();
+            if log.no_room() || (appender.gathered_bytes() == 0 && appender.in_flight_count() == 0) {
+                return Ok(());
+            }
+            self.park.sleep().await;
+        }
+    }
+}
+
+/// What a round did.
+#[derive(Default)]
+struct Round {
+    worked: bool,
+    /// Some link had more than a round takes.
+    backlog: bool,
+}
+
+impl Round {
+    fn took(&mut self, count: u32) {
+        self.worked |= count > 0;
+        self.backlog |= count >= LINK_COUNT_MAX;
+    }
+}
+
+/// Tells on the control page how far the shard has come since its start.
+#[derive(Default)]
+struct Progress {
+    steered: bool,
+    caught_up: bool,
+}
+
+impl Progress {
+    fn note(&mut self, page: &ControlPage, me: ShardId, phase: Phase, round: &Round) {
+        if self.caught_up {
+            return;
+        }
+        if phase != Phase::Running {
+            return page.set_phase(me, control::Phase::Steering);
+        }
+        if !self.steered {
+            self.steered = true;
+            page.set(me, ShardWord::SteeredAt, monotonic_ns());
+            page.set_phase(me, control::Phase::Running);
+            return;
+        }
+        // Only a round that began in normal work can tell that nothing has been left behind.
+        if !round.backlog {
+            self.caught_up = true;
+            page.set(me, ShardWord::CaughtUpAt, monotonic_ns());
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Child processes of the supervisor.
+//!
+//! A child is started with posix_spawn (which the standard library uses as long as nothing must run between fork and
+//! exec), because forking a process with much memory takes long. The child arranges for its own death with its parent
+//! when it comes to its own code.
+
+use super::bell;
+use super::sys;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+
+/// A running child. When dropped it is killed and reaped, so that none is ever left behind.
+pub(crate) struct Process {
+    child: Child,
+    pidfd: Arc<OwnedFd>,
+    reaped: bool,
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By itself, with a status.
+    Exit(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+impl Process {
+    /// Starts a child that has a doorbell as its standard input.
+    pub(crate) fn start(program: &Path, args: &[OsString], doorbell: &UnixDatagram) -> io::Result<Process> {
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::from(bell::duplicate(doorbell)?));
+        let mut child = command.spawn()?;
+        match sys::open_pidfd(child.id()) {
+            Ok(pidfd) => Ok(Process { child, pidfd: Arc::new(pidfd), reaped: false }),
+            Err(error) => {
+                // Without a descriptor it cannot be watched; an error of the kill means that it has ended already.
+                let _ = child.kill();
+                child.wait()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Readable when it has ended.
+    pub(crate) fn pidfd(&self) -> &Arc<OwnedFd> {
+        &self.pidfd
+    }
+
+    /// Kills it; it still has to be waited for.
+    pub(crate) fn kill(&self) {
+        // An error means that it has ended already.
+        let _ = sys::signal_pidfd(&self.pidfd, libc::SIGKILL);
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn try_wait(&mut self) -> io::Result<Option<End>> {
+        let status = self.child.try_wait()?;
+        self.reaped |= status.is_some();
+        Ok(status.map(end_of))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.kill();
+            // Nobody is left to hear of an error.
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn end_of(status: ExitStatus) -> End {
+    match status.signal() {
+        Some(signal) => End::Signal(signal),
+        None => End::Exit(status.code().unwrap_or(-1)),
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            End::Exit(status) => write!(f, "exit status {status}"),
+            End::Signal(libc::SIGKILL) => write!(f, "SIGKILL"),
+            End::Signal(libc::SIGSEGV) => write!(f, "SIGSEGV"),
+            End::Signal(libc::SIGABRT) => write!(f, "SIGABRT"),
+            End::Signal(libc::SIGBUS) => write!(f, "SIGBUS"),
+            End::Signal(libc::SIGTERM) => write!(f, "SIGTERM"),
+            End::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! The supervisor: starts the processes of a database, watches them, and starts them again.
+//!
+//! It is a thread of the process that calls [`Supervisor::start`] (`supervisor/watch.rs`); this file is its start and
+//! the handle by which it is asked and told. The shards die with that thread, whatever ends it.
+
+mod watch;
+
+use super::bell::{self, Bell};
+use super::control::{ControlPage, Phase, ShardWord};
+use super::layout::{DataFolder, RunFolder};
+use super::machine_start;
+use super::registry::Registry;
+use super::restart::Recovery;
+use super::sys::{self, monotonic_ns};
+use crate::clock::{Label, ShardId};
+use crate::ring::{self, RingError, RingMemory};
+use operators::{Dataflow, Plan, PlanError};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use wal::{RecordKind, SyncLog};
+use watch::Watch;
+
+/// How to run a database.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The data folder; made if it is not there.
+    pub folder: PathBuf,
+    /// How many shards; a data folder keeps the number it was made with.
+    pub shards: u16,
+    /// Tables, operators and views. Added to the catalogue unless its newest entry is the same.
+    pub plan: Option<Plan>,
+    /// Whether steps are logged and clocks sent. Without it a shard that dies cannot be restored: for measuring only.
+    pub causal_logging: bool,
+    /// A shard that is silent for that long is killed and started again.
+    pub stall_timeout: Duration,
+    /// Capacity of a ring between two shards, and of one for a front's requests; a power of two.
+    pub ring_bytes: usize,
+    /// Capacity of a ring for the replies to a front; a power of two.
+    pub reply_ring_bytes: usize,
+    /// The most fronts at once.
+    pub fronts_max: u16,
+    /// The cores for the shards, in turn; all that the process may use if empty.
+    pub cores: Vec<usize>,
+    /// The program of the shards' processes.
+    pub program: PathBuf,
+    /// Its arguments in front of those for [`super::shard_main`].
+    pub args: Vec<OsString>,
+    /// As long as this file exists, logs find no room on the disk; for tests.
+    pub no_room_while_exists: Option<PathBuf>,
+}
+
+impl Options {
+    /// The usual options: this very program is started with the subcommand `shard`.
+    pub fn new(folder: impl Into<PathBuf>, shards: u16) -> Options {
+        Options {
+            folder: folder.into(),
+            shards,
+            plan: None,
+            causal_logging: true,
+            stall_timeout: Duration::from_millis(500),
+            // Four of the largest requests.
+            ring_bytes: 4 << 20,
+            reply_ring_bytes: 1 << 20,
+            fronts_max: 64,
+            cores: Vec::new(),
+            program: PathBuf::from("/proc/self/exe"),
+            args: vec!["shard".into()],
+            no_room_while_exists: None,
+        }
+    }
+}
+
+/// Why a database could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Another server has the data folder. Stop it, or use another folder.
+    #[error("{} is in use by another server (process {pid}): stop it, or choose another folder", folder.display())]
+    InUse {
+        /// The data folder.
+        folder: PathBuf,
+        /// Who has it.
+        pid: String,
+    },
+    /// The data folder was made for another number of shards.
+    #[error("{} was made with {existing} shards, and {wanted} are asked for: start it with {existing}", folder.display())]
+    ShardCount {
+        /// The data folder.
+        folder: PathBuf,
+        /// The shards it has.
+        existing: u16,
+        /// The shards asked for.
+        wanted: u16,
+    },
+    /// The catalogue cannot be read or written.
+    #[error("catalogue: {0}")]
+    Catalogue(#[from] wal::Error),
+    /// An entry of the catalogue cannot be read.
+    #[error("catalogue: entry {0} cannot be read: {1}")]
+    CatalogueEntry(u64, rkyv::rancor::Error),
+    /// The plan cannot be installed on top of what there is.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A ring cannot be made.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// A file, folder, socket or process cannot be made.
+    #[error("{what}: {source}")]
+    Io {
+        /// Which.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn io_error<T>(what: impl ToString, result: io::Result<T>) -> Result<T, StartError> {
+    result.map_err(|source| StartError::Io { what: what.to_string(), source })
+}
+
+/// What is known of a shard from outside.
+#[derive(Clone, Debug)]
+pub struct ShardStatus {
+    /// Which shard.
+    pub shard: ShardId,
+    /// Its process, if there is one.
+    pub pid: Option<u32>,
+    /// What it is doing.
+    pub phase: Phase,
+    /// Why it is not started again, if so.
+    pub quarantined: Option<String>,
+    /// How many processes it has had since the server was started.
+    pub starts: u64,
+    /// Its label.
+    pub label: Label,
+    /// Rows written by clients, since its process began; so are the counts below.
+    pub rows_written: u64,
+    /// Keys looked up.
+    pub lookups: u64,
+    /// Messages published to other shards.
+    pub messages_sent: u64,
+    /// Deltas in them.
+    pub deltas_sent: u64,
+    /// Bytes of their clocks.
+    pub clock_bytes: u64,
+    /// Messages consumed of other shards.
+    pub messages_received: u64,
+    /// Steps taken.
+    pub steps: u64,
+    /// Bytes of log written.
+    pub log_bytes: u64,
+    /// Flushes of the log.
+    pub log_flushes: u64,
+    /// Estimate of the memory of tables, operators and views.
+    pub memory_bytes: u64,
+    /// Whether the disk has no room for the log.
+    pub log_full: bool,
+}
+
+/// What the handle and the thread share.
+struct Shared {
+    page: ControlPage,
+    bells: Vec<Bell>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    shards: Vec<SharedShard>,
+    recoveries: Vec<Recovery>,
+}
+
+#[derive(Clone, Default)]
+struct SharedShard {
+    pid: Option<u32>,
+    pidfd: Option<Arc<OwnedFd>>,
+    /// Signal and time of the last signal sent to the process by [`Supervisor::kill`].
+    killed: Option<(i32, u64)>,
+    quarantined: Option<String>,
+    starts: u64,
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no holder of this lock panics")
+    }
+
+    fn ring_all(&self) {
+        self.bells.iter().for_each(Bell::ring);
+    }
+}
+
+enum Command {
+    Install(Box<Plan>, Sender<Result<(), StartError>>),
+    Stop,
+}
+
+/// A running database. Dropping it stops the database.
+pub struct Supervisor {
+    shared: Arc<Shared>,
+    folder: PathBuf,
+    commands: Sender<Command>,
+    waker: UnixStream,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Supervisor {
+    /// Starts a database. Returns when its processes have been started; see [`Supervisor::wait_serving`].
+    pub fn start(mut options: Options) -> Result<Supervisor, StartError> {
+        assert!(options.shards > 0, "a database has a shard");
+        if options.cores.is_empty() {
+            options.cores = sys::allowed_cores();
+        }
+        let data = DataFolder(options.folder.clone());
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&data.0);
+        io_error(data.0.display(), made)?;
+        // Shards run in another folder than the caller's only if it says so; paths must not depend on it.
+        let data = DataFolder(io_error(data.0.display(), data.0.canonicalize())?);
+        options.folder.clone_from(&data.0);
+        let lock = lock_folder(&data)?;
+        let mut catalogue = SyncLog::open(&wal::Options::new(&data.0, "catalogue"))?;
+        let plans = read_catalogue(&mut catalogue, &options)?;
+        let run = make_run_folder(&data)?;
+        let (waker, woken) = io_error("socket pair", UnixStream::pair())?;
+        io_error("socket pair", woken.set_nonblocking(true).and(waker.set_nonblocking(true)))?;
+        let (commands, received) = mpsc::channel();
+        let (shared, sockets) = make_shared(&options, &run)?;
+        let registry = io_error(
+            run.socket().display(),
+            Registry::new(&run, options.ring_bytes, options.reply_ring_bytes),
+        )?;
+        for (index, plan) in plans.iter().enumerate() {
+            let path = run.plan(index as u64 + 1);
+            io_error(path.display(), fs::write(&path, plan))?;
+        }
+        shared.page.catalogue_entries().store(plans.len() as u64, Ordering::Release);
+        let folder = data.0.clone();
+        let mut watch =
+            Watch::new(options, data, run, Arc::clone(&shared), sockets, registry, catalogue, lock);
+        watch.start_machine()?;
+        // The thread that starts the processes must be the one that lives on: they die with it.
+        let thread = std::thread::Builder::new().name("supervisor".into());
+        let thread = io_error("thread", thread.spawn(move || watch.run(&received, woken)))?;
+        Ok(Supervisor { shared, folder, commands, waker, thread: Some(thread) })
+    }
+
+    /// The data folder, to which fronts connect.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Number of shards.
+    pub fn shards(&self) -> u16 {
+        self.shared.page.shards()
+    }
+
+    /// Waits until every shard serves or is in quarantine. Returns whether that was in time.
+    pub fn wait_serving(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let page = &self.shared.page;
+        let settled = || page.shard_ids().all(|shard| page.phase(shard) >= Phase::Running);
+        while !settled() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        true
+    }
+
+    /// The process of a shard, if it has one now.
+    pub fn pid(&self, shard: ShardId) -> Option<u32> {
+        self.shared.lock().shards[usize::from(shard.0)].pid
+    }
+
+    /// Sends a signal to the process of a shard, as a test does; the recovery is counted from here. Returns whether there was a
+    /// process.
+    pub fn kill(&self, shard: ShardId, signal: i32) -> bool {
+        let mut inner = self.shared.lock();
+        let known = &mut inner.shards[usize::from(shard.0)];
+        let Some(pidfd) = &known.pidfd else { return false };
+        let now = monotonic_ns();
+        let sent = sys::signal_pidfd(pidfd, signal).is_ok();
+        if sent && signal != 0 && signal != libc::SIGCONT {
+            known.killed = Some((signal, now));
+        }
+        sent
+    }
+
+    /// All recoveries that have been completed.
+    pub fn recoveries(&self) -> Vec<Recovery> {
+        self.shared.lock().recoveries.clone()
+    }
+
+    /// What all shards are doing.
+    pub fn status(&self) -> Vec<ShardStatus> {
+        let inner = self.shared.lock();
+        let page = &self.shared.page;
+        let status = |shard: ShardId| {
+            let known = &inner.shards[usize::from(shard.0)];
+            let get = |word| page.get(shard, word);
+            ShardStatus {
+                shard,
+                pid: known.pid,
+                phase: page.phase(shard),
+                quarantined: known.quarantined.clone(),
+                starts: known.starts,
+                label: Label(get(ShardWord::Label)),
+                rows_written: get(ShardWord::RowsWritten),
+                lookups: get(ShardWord::Lookups),
+                messages_sent: get(ShardWord::MessagesSent),
+                deltas_sent: get(ShardWord::DeltasSent),
+                clock_bytes: get(ShardWord::ClockBytes),
+                messages_received: get(ShardWord::MessagesReceived),
+                steps: get(ShardWord::Steps),
+                log_bytes: get(ShardWord::LogBytes),
+                log_flushes: get(ShardWord::LogFlushes),
+                memory_bytes: get(ShardWord::MemoryBytes),
+                log_full: get(ShardWord::LogFull) != 0,
+            }
+        };
+        page.shard_ids().map(status).collect()
+    }
+
+    /// Adds a plan to the catalogue: one that extends the newest (see `PlanBuilder::extend`). Durable when this returns; shards
+    /// take it up at once.
+    pub fn install(&self, plan: Plan) -> Result<(), StartError> {
+        let (reply, answer) = mpsc::channel();
+        self.tell(Command::Install(Box::new(plan), reply));
+        let stopped =
+            || StartError::Io { what: "supervisor".into(), source: io::ErrorKind::BrokenPipe.into() };
+        answer.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Stops the database: shards make durable what they have, then all processes end.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.tell(Command::Stop);
+            // It has panicked if this is an error; the processes are gone with it.
+            let _ = thread.join();
+        }
+    }
+
+    fn tell(&self, command: Command) {
+        // An error means that the thread has ended; whoever waits for an answer notices.
+        let _ = self.commands.send(command);
+        let _ = (&self.waker).write(&[1]);
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn lock_folder(data: &DataFolder) -> Result<File, StartError> {
+    let path = data.lock();
+    let open = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let mut file = io_error(path.display(), open)?;
+    if !io_error(path.display(), sys::try_flock(&file))? {
+        let mut pid = String::new();
+        io_error(path.display(), file.read_to_string(&mut pid))?;
+        return Err(StartError::InUse { folder: data.0.clone(), pid: pid.trim().into() });
+    }
+    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    io_error(path.display(), written)?;
+    Ok(file)
+}
+
+/// Kinds of catalogue records: the number of shards (u16), and an archived plan.
+const SHARDS_RECORD: RecordKind = RecordKind(1);
+const PLAN_RECORD: RecordKind = RecordKind(2);
+
+/// Reads the catalogue, and writes into it what is new in the options. Returns the archived plans.
+fn read_catalogue(catalogue: &mut SyncLog, options: &Options) -> Result<Vec<Vec<u8>>, StartError> {
+    let records = catalogue.records()?;
+    let made_for = records.iter().find(|record| record.kind == SHARDS_RECORD);
+    match made_for.map(|record| <[u8; 2]>::try_from(&record.payload[..]).map(u16::from_le_bytes)) {
+        None => drop(catalogue.append(SHARDS_RECORD, &options.shards.to_le_bytes())?),
+        Some(existing) => {
+            let existing = existing.unwrap_or(0);
+            if existing != options.shards {
+                let (folder, wanted) = (options.folder.clone(), options.shards);
+                return Err(StartError::ShardCount { folder, existing, wanted });
+            }
+        }
+    }
+    let plans = records.into_iter().filter(|record| record.kind == PLAN_RECORD);
+    let mut plans: Vec<Vec<u8>> = plans.map(|record| record.payload).collect();
+    if let Some(plan) = &options.plan {
+        add_plan(catalogue, &mut plans, plan)?;
+    }
+    Ok(plans)
+}
+
+/// Adds a plan to the catalogue, unless it is its newest entry. Returns whether it was added.
+fn add_plan(catalogue: &mut SyncLog, plans: &mut Vec<Vec<u8>>, plan: &Plan) -> Result<bool, StartError> {
+    let bytes = rkyv::to_bytes::<rkyv::rancor::Error>(plan).expect("a vector takes any plan").into_vec();
+    if plans.last() == Some(&bytes) {
+        return Ok(false);
+    }
+    // What a shard could not install must not get into the catalogue: it would never start again.
+    let mut trial = Dataflow::new(0, 1);
+    for (index, entry) in plans.iter().enumerate() {
+        trial.install(&read_plan(index as u64 + 1, entry)?)?;
+    }
+    trial.install(plan)?;
+    catalogue.append(PLAN_RECORD, &bytes)?;
+    plans.push(bytes);
+    Ok(true)
+}
+
+fn read_plan(entry: u64, bytes: &[u8]) -> Result<Plan, StartError> {
+    let mut aligned: rkyv::util::AlignedVec = rkyv::util::AlignedVec::new();
+    aligned.extend_from_slice(bytes);
+    rkyv::from_bytes::<Plan, rkyv::rancor::Error>(&aligned).map_err(|e| StartError::CatalogueEntry(entry, e))
+}
+
+/// Removes what an earlier supervisor has left in /dev/shm and makes a new run folder.
+fn make_run_folder(data: &DataFolder) -> Result<RunFolder, StartError> {
+    let note = data.run_path();
+    if let Ok(old) = super::layout::find_run_folder(&data.0) {
+        let name = old.0.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if old.0.parent() == Some(Path::new(RunFolder::PARENT)) && name.starts_with(RunFolder::PREFIX) {
+            // It is usually gone; if it cannot be removed it costs memory and nothing else.
+            let _ = fs::remove_dir_all(&old.0);
+        }
+    }
+    let number = io_error("random number", sys::random_u64())?;
+    let run = RunFolder(Path::new(RunFolder::PARENT).join(format!("{}{number:016x}", RunFolder::PREFIX)));
+    io_error(run.0.display(), DirBuilder::new().mode(0o700).create(&run.0))?;
+    io_error(
+        note.display(),
+        machine_start::replace_file(&note, format!("{}\n", run.0.display()).as_bytes()),
+    )?;
+    Ok(run)
+}
+
+fn make_shared(options: &Options, run: &RunFolder) -> Result<(Arc<Shared>, Vec<UnixDatagram>), StartError> {
+    let page = ControlPage::create(&run.control(), options.shards, options.fronts_max);
+    let page = io_error(run.control().display(), page)?;
+    let (mut sockets, mut bells) = (Vec::new(), Vec::new());
+    for shard in page.shard_ids() {
+        let path = run.shard_bell(shard);
+        sockets.push(io_error(path.display(), bell::listen(&path))?);
+        bells.push(io_error(path.display(), Bell::connect(&path))?);
+    }
+    let shards = vec![SharedShard::default(); usize::from(options.shards)];
+    let inner = Mutex::new(Inner { shards, recoveries: Vec::new() });
+    Ok((Arc::new(Shared { page, bells, inner }), sockets))
+}
+
+/// Makes the rings between shards.
+fn make_rings(
+    run: &RunFolder,
+    page: &ControlPage,
+    ring_bytes: usize,
+    base_label: impl Fn(ShardId, ShardId) -> Label,
+) -> Result<(), RingError> {
+    assert!(ring_bytes >= ring::CAPACITY_MIN);
+    for from in page.shard_ids() {
+        for to in page.shard_ids().filter(|to| *to != from) {
+            RingMemory::create(&run.ring(from, to), ring_bytes, base_label(from, to).0)?;
+        }
+    }
+    Ok(())
+}

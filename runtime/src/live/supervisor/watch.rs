@@ -1,0 +1,378 @@
+//! The supervisor's thread: one loop that waits for deaths, fronts and commands.
+//!
+//! A death is seen through the pidfd of the process the moment it happens. A process that lives but does not move is
+//! found by its heartbeat on the control page, and killed, which makes it a death like any other.
+
+use super::super::host::{ShardArgs, Trouble};
+use super::super::process::{End, Process};
+use super::super::restart::{CrashGuard, Verdict};
+use super::*;
+use crate::live::control::working_on;
+use std::os::fd::AsRawFd;
+use std::sync::mpsc::Receiver;
+
+/// How long a process may take before it runs its own code, or to open a log whose dead writer's last writes are still
+/// landing. A heartbeat cannot be asked for there.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long shards may take to stop when they are asked to.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The loop's longest wait: it also looks for completed recoveries.
+const TICK: Duration = Duration::from_millis(20);
+/// Recoveries remembered, about a day of one kill a second.
+const RECOVERIES_MAX: usize = 100_000;
+
+/// A shard as its watcher knows it.
+#[derive(Default)]
+struct Watched {
+    process: Option<Process>,
+    started: Option<Instant>,
+    started_ns: u64,
+    restart_at: Option<Instant>,
+    guard: CrashGuard,
+    /// Killed by the watchdog, and when it was last seen alive.
+    stalled: Option<u64>,
+    /// Recoveries that have not been completed: several, if it dies again meanwhile.
+    pending: Vec<PendingRecovery>,
+}
+
+#[derive(Clone, Copy)]
+struct PendingRecovery {
+    signal: i32,
+    died: u64,
+    detected: u64,
+}
+
+/// The thread's state.
+pub(super) struct Watch {
+    options: Options,
+    data: DataFolder,
+    run: RunFolder,
+    shared: Arc<Shared>,
+    sockets: Vec<UnixDatagram>,
+    registry: Registry,
+    catalogue: SyncLog,
+    shards: Vec<Watched>,
+    last_tick: Instant,
+    /// The data folder is ours while this lives.
+    _lock: File,
+}
+
+impl Watch {
+    #[expect(clippy::too_many_arguments, reason = "called once, to take over everything there is")]
+    pub(super) fn new(
+        options: Options,
+        data: DataFolder,
+        run: RunFolder,
+        shared: Arc<Shared>,
+        sockets: Vec<UnixDatagram>,
+        registry: Registry,
+        catalogue: SyncLog,
+        lock: File,
+    ) -> Watch {
+        let shards = (0..options.shards).map(|_| Watched::default()).collect();
+        let last_tick = Instant::now();
+        Watch { options, data, run, shared, sockets, registry, catalogue, shards, last_tick, _lock: lock }
+    }
+
+    /// Recovers the logs and makes the rings. No shard may run.
+    pub(super) fn start_machine(&mut self) -> Result<(), StartError> {
+        let start = machine_start::recover(&self.data, self.options.shards, |shard| {
+            let mut options = wal::Options::new(&self.data.0, format!("shard-{shard}"));
+            options.faults.no_room_while_exists.clone_from(&self.options.no_room_while_exists);
+            options
+        });
+        let start = io_error(self.data.0.display(), start)?;
+        make_rings(&self.run, &self.shared.page, self.options.ring_bytes, |from, to| {
+            start.base_label(from, to)
+        })?;
+        for (shard, why) in start.unreadable {
+            self.quarantine(shard, why);
+        }
+        Ok(())
+    }
+
+    /// The loop; ends with the database.
+    pub(super) fn run(mut self, commands: &Receiver<Command>, mut woken: UnixStream) {
+        for shard in self.shared.page.shard_ids() {
+            self.start_if_due(shard);
+        }
+        loop {
+            self.wait(&woken);
+            // What the bytes say is in the channel.
+            let _ = woken.read(&mut [0; 64]);
+            for shard in self.shared.page.shard_ids() {
+                self.look_for_death(shard);
+                self.start_if_due(shard);
+                self.look_for_recovery(shard);
+            }
+            self.watch_heartbeats();
+            if self.registry.serve(&self.shared.page, &self.run) {
+                self.shared.ring_all();
+            }
+            while let Ok(command) = commands.try_recv() {
+                match command {
+                    Command::Install(plan, reply) => {
+                        // Whoever asked has gone if this is an error.
+                        let _ = reply.send(self.install(&plan));
+                    }
+                    Command::Stop => return self.stop(),
+                }
+            }
+        }
+    }
+
+    fn wait(&self, woken: &UnixStream) {
+        let mut fds = vec![woken.as_raw_fd()];
+        fds.extend(self.registry.fds());
+        let processes = self.shards.iter().filter_map(|shard| shard.process.as_ref());
+        fds.extend(processes.map(|process| process.pidfd().as_raw_fd()));
+        let due = self.shards.iter().filter_map(|shard| shard.restart_at).min();
+        let recovering = self.shards.iter().any(|shard| !shard.pending.is_empty());
+        let tick = if recovering { TICK / 10 } else { TICK.min(self.options.stall_timeout / 4) };
+        let timeout = due.map_or(tick, |due| tick.min(due.saturating_duration_since(Instant::now())));
+        // Whatever went wrong, the round that follows looks at everything; this keeps it from spinning.
+        if sys::poll_readable(&fds, timeout).is_err() {
+            std::thread::sleep(tick);
+        }
+    }
+
+    fn start_if_due(&mut self, shard: ShardId) {
+        let index = usize::from(shard.0);
+        let waiting = self.shards[index].restart_at.is_some_and(|due| Instant::now() < due);
+        let quarantined = self.shared.page.phase(shard) == Phase::Quarantined;
+        if self.shards[index].process.is_some() || waiting || quarantined {
+            return;
+        }
+        let page = &self.shared.page;
+        for word in [
+            ShardWord::StartedAt,
+            ShardWord::ReplayedAt,
+            ShardWord::SteeredAt,
+            ShardWord::CaughtUpAt,
+            ShardWord::Sleeping,
+            ShardWord::WorkingOn,
+        ] {
+            page.set(shard, word, 0);
+        }
+        page.set_phase(shard, Phase::Down);
+        // There is none after a clean life.
+        let _ = fs::remove_file(self.run.fault(shard));
+        let mut args = self.options.args.clone();
+        args.extend(self.shard_args(shard).to_args());
+        let now = monotonic_ns();
+        let known = &mut self.shards[index];
+        (known.restart_at, known.stalled, known.started) = (None, None, Some(Instant::now()));
+        known.started_ns = now;
+        match Process::start(&self.options.program, &args, &self.sockets[index]) {
+            Ok(process) => {
+                let mut inner = self.shared.lock();
+                let shared = &mut inner.shards[index];
+                shared.starts += 1;
+                page.set(shard, ShardWord::Incarnation, shared.starts);
+                (shared.pid, shared.killed) = (Some(process.id()), None);
+                shared.pidfd = Some(Arc::clone(process.pidfd()));
+                known.process = Some(process);
+            }
+            Err(error) => {
+                let program = self.options.program.display();
+                eprintln!("supervisor: shard {shard}: {program} cannot be started: {error}");
+                known.restart_at = Some(Instant::now() + Duration::from_secs(1));
+            }
+        }
+    }
+
+    fn shard_args(&self, shard: ShardId) -> ShardArgs {
+        ShardArgs {
+            data: self.data.0.clone(),
+            run: self.run.0.clone(),
+            shard: shard.0,
+            parent: std::process::id(),
+            core: self.options.cores[usize::from(shard.0) % self.options.cores.len()],
+            causal_logging: self.options.causal_logging,
+            stall_timeout_ms: u64::try_from(self.options.stall_timeout.as_millis()).unwrap_or(u64::MAX),
+            no_room_while_exists: self.options.no_room_while_exists.clone(),
+        }
+    }
+
+    fn look_for_death(&mut self, shard: ShardId) {
+        let index = usize::from(shard.0);
+        let Some(process) = &mut self.shards[index].process else { return };
+        // An error would mean that it is no child of ours any more; there is nothing left to watch then either.
+        let end = process.try_wait().unwrap_or(Some(End::Exit(-1)));
+        if let Some(end) = end {
+            self.shards[index].process = None;
+            self.bury(shard, end);
+        }
+    }
+
+    /// A process has ended: decides what becomes of the shard.
+    fn bury(&mut self, shard: ShardId, end: End) {
+        let (index, detected) = (usize::from(shard.0), monotonic_ns());
+        let killed = {
+            let mut inner = self.shared.lock();
+            let shared = &mut inner.shards[index];
+            (shared.pid, shared.pidfd) = (None, None);
+            shared.killed.take()
+        };
+        let page = &self.shared.page;
+        let (label, doing) = (page.get(shard, ShardWord::Label), page.get(shard, ShardWord::WorkingOn));
+        page.set_phase(shard, Phase::Down);
+        let fault = fs::read_to_string(self.run.fault(shard)).unwrap_or_default();
+        let known = &mut self.shards[index];
+        let (signal, died) = match (killed, known.stalled, end) {
+            (Some((signal, at)), _, _) => (signal, at),
+            (None, Some(last_seen), _) => (libc::SIGKILL, last_seen),
+            (None, None, End::Signal(signal)) => (signal, detected),
+            (None, None, End::Exit(_)) => (0, detected),
+        };
+        known.pending.push(PendingRecovery { signal, died, detected });
+        let trouble = match end {
+            End::Exit(status) => Trouble::of_status(status),
+            End::Signal(_) => None,
+        };
+        let outside =
+            killed.is_some() || matches!(end, End::Signal(libc::SIGKILL | libc::SIGTERM | libc::SIGINT));
+        let verdict = match trouble {
+            Some(Trouble::Rings) => return self.restart_all(shard, &fault),
+            Some(Trouble::Log | Trouble::Unavailable) => Verdict::Quarantine(fault),
+            _ if outside && known.stalled.is_none() => known.guard.killed(),
+            _ => {
+                let lived = known.started.map_or(Duration::ZERO, |started| started.elapsed());
+                known.guard.crashed(end, Label(label), doing, lived, &fault)
+            }
+        };
+        match verdict {
+            Verdict::Restart(delay) => known.restart_at = Some(Instant::now() + delay),
+            Verdict::Quarantine(why) => self.quarantine(shard, why),
+        }
+    }
+
+    fn quarantine(&mut self, shard: ShardId, why: String) {
+        eprintln!("supervisor: shard {shard} is in quarantine: {why}");
+        self.shards[usize::from(shard.0)].pending.clear();
+        self.shared.lock().shards[usize::from(shard.0)].quarantined = Some(why);
+        self.shared.page.set_phase(shard, Phase::Quarantined);
+    }
+
+    /// A ring between shards is broken and can steer nobody: all shards start again from their logs, with new rings.
+    fn restart_all(&mut self, shard: ShardId, fault: &str) {
+        eprintln!("supervisor: all shards start again, because shard {shard} found a broken ring: {fault}");
+        self.end_processes();
+        self.registry.close_all(&self.shared.page, &self.run);
+        let page = &self.shared.page;
+        for from in page.shard_ids() {
+            for to in page.shard_ids().filter(|to| *to != from) {
+                // Making it anew fails if this did.
+                let _ = RingMemory::remove(&self.run.ring(from, to));
+            }
+        }
+        if let Err(error) = self.start_machine() {
+            for shard in self.shared.page.shard_ids() {
+                self.quarantine(shard, format!("the shards could not be started again: {error}"));
+            }
+        }
+    }
+
+    fn end_processes(&mut self) {
+        for known in &mut self.shards {
+            // Kills and reaps.
+            known.process = None;
+        }
+        for shared in &mut self.shared.lock().shards {
+            (shared.pid, shared.pidfd, shared.killed) = (None, None, None);
+        }
+    }
+
+    /// Notes recoveries that have been completed.
+    fn look_for_recovery(&mut self, shard: ShardId) {
+        let known = &mut self.shards[usize::from(shard.0)];
+        let page = &self.shared.page;
+        let caught_up = page.get(shard, ShardWord::CaughtUpAt);
+        if known.pending.is_empty() || known.process.is_none() || caught_up == 0 {
+            return;
+        }
+        let at = |word| page.get(shard, word);
+        let mut inner = self.shared.lock();
+        for pending in known.pending.drain(..) {
+            let ms = |time: u64| time.saturating_sub(pending.died) as f64 / 1e6;
+            inner.recoveries.push(Recovery {
+                shard,
+                signal: pending.signal,
+                died_at_ns: pending.died,
+                detected_ms: ms(pending.detected),
+                restarted_ms: ms(at(ShardWord::StartedAt)),
+                replayed_ms: ms(at(ShardWord::ReplayedAt)),
+                steered_ms: ms(at(ShardWord::SteeredAt)),
+                caught_up_ms: ms(caught_up),
+            });
+        }
+        let excess = inner.recoveries.len().saturating_sub(RECOVERIES_MAX);
+        inner.recoveries.drain(..excess);
+    }
+
+    /// Kills processes that live but do not move.
+    fn watch_heartbeats(&mut self) {
+        // If this thread itself was held up, so may the shards have been: they get another tick.
+        let late = self.last_tick.elapsed() > self.options.stall_timeout / 2;
+        self.last_tick = Instant::now();
+        if late {
+            return;
+        }
+        let now = monotonic_ns();
+        for (index, known) in self.shards.iter_mut().enumerate() {
+            let Some(process) = known.process.as_ref().filter(|_| known.stalled.is_none()) else { continue };
+            let shard = ShardId(index as u16);
+            let page = &self.shared.page;
+            let beat = page.get(shard, ShardWord::Heartbeat).max(known.started_ns);
+            let allowed = if page.phase(shard) <= Phase::Opening {
+                OPENING_TIMEOUT
+            } else {
+                self.options.stall_timeout
+            };
+            if now.saturating_sub(beat) > allowed.as_nanos() as u64 {
+                let doing = working_on::describe(page.get(shard, ShardWord::WorkingOn));
+                eprintln!(
+                    "supervisor: shard {shard} has been silent for {allowed:?} (doing {doing}): killed"
+                );
+                known.stalled = Some(beat);
+                process.kill();
+            }
+        }
+    }
+
+    fn install(&mut self, plan: &Plan) -> Result<(), StartError> {
+        let entries = self.shared.page.catalogue_entries().load(Ordering::Relaxed);
+        let mut plans = Vec::new();
+        for entry in 1..=entries {
+            let path = self.run.plan(entry);
+            plans.push(io_error(path.display(), fs::read(&path))?);
+        }
+        if add_plan(&mut self.catalogue, &mut plans, plan)? {
+            let path = self.run.plan(entries + 1);
+            io_error(path.display(), fs::write(&path, &plans[plans.len() - 1]))?;
+            // Release: pairs with the shards' Acquire load, so they find the file.
+            self.shared.page.catalogue_entries().store(entries + 1, Ordering::Release);
+            self.shared.ring_all();
+        }
+        Ok(())
+    }
+
+    fn stop(mut self) {
+        // Release: nothing depends on it, but it is the counterpart of the shards' Acquire load.
+        self.shared.page.stopping().store(1, Ordering::Release);
+        self.shared.ring_all();
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        for known in &mut self.shards {
+            let Some(process) = &mut known.process else { continue };
+            let fds = [process.pidfd().as_raw_fd()];
+            // Whoever has not ended by then is killed below.
+            let _ = sys::poll_readable(&fds, deadline.saturating_duration_since(Instant::now()));
+            let _ = process.try_wait();
+        }
+        self.end_processes();
+        self.registry.close_all(&self.shared.page, &self.run);
+        // What cannot be removed now is removed by the next supervisor.
+        let _ = fs::remove_dir_all(&self.run.0);
+        let _ = fs::remove_file(self.data.run_path());
+    }
+}
