@@ -53,11 +53,6 @@ impl KillWindows {
         self.windows[usize::from(shard.0)].end_ns.store(now_ns, Ordering::Relaxed);
     }
 
-    /// Whether `shard` is down.
-    pub fn is_open(&self, shard: ShardId) -> bool {
-        self.windows[usize::from(shard.0)].end_ns.load(Ordering::Relaxed) == u64::MAX
-    }
-
     /// How an operation on `shard`, due at `from_ns` and answered at `to_ns`, relates to the kills.
     pub fn touch(&self, shard: ShardId, from_ns: u64, to_ns: u64) -> Touch {
         let mut touch = Touch::Outside;
@@ -86,12 +81,10 @@ mod tests {
         let check = |shard, from, to, expected| assert_eq!(windows.touch(ShardId(shard), from, to), expected);
         check(0, 5, 10, Touch::Outside);
         windows.open(ShardId(1), 20);
-        assert!(windows.is_open(ShardId(1)));
         check(1, 15, 30, Touch::Killed);
         check(0, 15, 30, Touch::Other);
         check(0, 15, 19, Touch::Outside);
         windows.close(ShardId(1), 40);
-        assert!(!windows.is_open(ShardId(1)));
         check(2, 39, 50, Touch::Other);
         check(1, 39, 50, Touch::Killed);
         check(1, 41, 50, Touch::Outside);

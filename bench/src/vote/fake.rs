@@ -33,6 +33,8 @@ struct State {
     deaths: u64,
     lose: bool,
     refuse: bool,
+    /// Requests left until a vote shows.
+    late: Option<(u64, u32, i64)>,
     ticket: Ticket,
 }
 
@@ -55,6 +57,7 @@ impl Fake {
             deaths: 0,
             lose: false,
             refuse: false,
+            late: None,
             ticket: 0,
         })))
     }
@@ -75,6 +78,11 @@ impl Fake {
 
     pub fn refuse_one(&self) {
         self.0.borrow_mut().refuse = true;
+    }
+
+    /// A vote that shows only some requests from now.
+    pub fn vote_later(&self, story: u32, user: i64) {
+        self.0.borrow_mut().late = Some((8, story, user));
     }
 
     pub fn votes(&self, story: u32) -> u64 {
@@ -103,6 +111,15 @@ impl Fake {
         }
         state.ticket += 1;
         let ticket = state.ticket;
+        match state.late {
+            Some((0, story, user)) => {
+                state.late = None;
+                state.votes.insert((story, user));
+                *state.counts.entry(story).or_insert(0) += 1;
+            }
+            Some((left, story, user)) => state.late = Some((left - 1, story, user)),
+            None => {}
+        }
         state.requests[usize::from(shard.0)].push_back((ticket, request));
         if let Some((left, applied)) = state.dies {
             state.dies = (left > 1).then_some((left - 1, applied));

@@ -4,20 +4,29 @@
 //! in a pool, so that no operation allocates.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use operators::{Rows, WriteKind};
 use runtime::ShardId;
 
-use crate::vote::port::{Port, Refused, Ticket};
+use crate::error::Error;
+use crate::vote::port::{Outcome, Port, Refused, Ticket};
 use crate::vote::workload::{Names, ROWS_PER_STORY};
 
 /// The most operations that wait in one lane: 24 bytes each make 1.5 GiB. At a million a second a shard may be down for
 /// a minute before the load counts as too much for the machine.
 pub const QUEUED_OPERATIONS_MAX: u64 = 64 << 20;
 
+/// Sleep between looks for answers outside of a run.
+const DRAIN_SLEEP: Duration = Duration::from_millis(5);
+/// How long no answer at all may come outside of a run: a shard may be replaying its log.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// What a message carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// Stories, before the run.
+    Stories,
     /// Votes of the load.
     Votes,
     /// Lookups of the load.
@@ -31,7 +40,7 @@ pub enum Kind {
 impl Kind {
     /// Whether it changes a table.
     pub fn is_write(self) -> bool {
-        matches!(self, Kind::Votes | Kind::ProbeVote(_))
+        matches!(self, Kind::Stories | Kind::Votes | Kind::ProbeVote(_))
     }
 }
 
@@ -139,6 +148,34 @@ impl Lanes {
         Some(message)
     }
 
+    /// Sends everything and gives each answer to `take`, until nothing is left. For what comes before and after a run:
+    /// here the death of the machine is an error.
+    pub fn drain(
+        &mut self,
+        port: &mut impl Port,
+        names: &Names,
+        mut take: impl FnMut(&Message, Outcome),
+    ) -> Result<(), Error> {
+        let mut answers = Vec::new();
+        let mut progress = Instant::now();
+        while !self.is_idle() {
+            self.send(port, names).map_err(Error::engine("send"))?;
+            port.wait(DRAIN_SLEEP, &mut answers).map_err(Error::engine("wait for answers"))?;
+            if !answers.is_empty() {
+                progress = Instant::now();
+            }
+            if progress.elapsed() > DRAIN_TIMEOUT {
+                return Err(Error::Timeout { what: "an answer", seconds: DRAIN_TIMEOUT.as_secs() });
+            }
+            for answer in answers.drain(..) {
+                let Some(message) = self.answered(answer.ticket) else { continue };
+                take(&message, answer.outcome);
+                self.recycle(message.rows);
+            }
+        }
+        Ok(())
+    }
+
     /// All that was under way is lost: it will be sent again, the oldest first.
     pub fn send_again(&mut self) {
         let mut lost: Vec<Message> = self.in_flight.drain().map(|(_, message)| message).collect();
@@ -162,12 +199,15 @@ impl Lanes {
 }
 
 fn submit(port: &mut impl Port, names: &Names, message: &Message) -> Result<Ticket, Refused> {
-    if message.kind.is_write() {
-        // An insert would be refused if the same vote were there already: a check of "exactly once" that costs
-        // nothing. Only what is sent again has to replace what may be there.
-        let kind = if message.again { WriteKind::Upsert } else { WriteKind::Insert };
-        port.write(message.shard, names.votes, kind, &message.rows)
-    } else {
-        port.lookup(message.shard, names.view, &message.rows, ROWS_PER_STORY)
+    // An insert would be refused if the same row were there already: a check of "exactly once" that costs nothing. Only
+    // what is sent again has to replace what may be there.
+    let kind = if message.again { WriteKind::Upsert } else { WriteKind::Insert };
+    match message.kind {
+        Kind::Stories => port.write(message.shard, names.stories, kind, &message.rows),
+        Kind::Votes | Kind::ProbeVote(_) => port.write(message.shard, names.votes, kind, &message.rows),
+        Kind::Lookups | Kind::ProbeLookup(_) => {
+            // One more than there should be, so that a row too many is noticed.
+            port.lookup(message.shard, names.view, &message.rows, ROWS_PER_STORY + 1)
+        }
     }
 }

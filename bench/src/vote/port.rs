@@ -1,5 +1,6 @@
 //! What a generator needs of a front, so that its tests can put something else in its place.
 
+use std::fmt;
 use std::time::Duration;
 
 use operators::{Rows, TableId, ViewId, WriteKind};
@@ -15,6 +16,15 @@ pub enum Refused {
     Busy,
     /// The whole machine is gone, and all that was under way with it.
     Gone(String),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Busy => write!(formatter, "too much is waiting"),
+            Refused::Gone(reason) => write!(formatter, "the machine is gone: {reason}"),
+        }
+    }
 }
 
 /// What came of a request.

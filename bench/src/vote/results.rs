@@ -2,7 +2,7 @@
 
 use crate::latencies::Latencies;
 use crate::tally::Tally;
-use crate::timeline::Timeline;
+use crate::timeline::{Slice, Timeline};
 use crate::vote::lane::{Kind, Message};
 use crate::windows::{KillWindows, Touch};
 
@@ -38,8 +38,7 @@ pub struct Results {
     pub client_errors: u64,
     /// The first of these errors.
     pub errors: Vec<String>,
-    /// The course of the run.
-    pub timeline: Timeline,
+    timeline: Timeline,
     phase: Phase,
 }
 
@@ -84,6 +83,16 @@ impl Results {
     /// The measured phase ends earlier than planned.
     pub fn end_at(&mut self, end_ns: u64) {
         self.phase.end_ns = self.phase.end_ns.min(end_ns.max(self.phase.start_ns));
+    }
+
+    /// The measured phase, as it has ended.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Ends the timeline.
+    pub fn take_timeline(&mut self) -> Vec<Slice> {
+        std::mem::replace(&mut self.timeline, Timeline::new(self.phase.start_ns)).finish()
     }
 
     /// A message of the load was answered at `now_ns`.

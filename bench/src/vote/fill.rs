@@ -1,0 +1,94 @@
+//! Fills the tables with votes as fast as they go, for benchmarks of what comes afterwards.
+
+use fastrand::Rng;
+use runtime::ShardId;
+
+use crate::error::Error;
+use crate::tally::Tally;
+use crate::vote::lane::{Kind, Lanes, Message};
+use crate::vote::port::{Outcome, Port};
+use crate::vote::workload::{Names, RowWriter, story_of};
+use crate::zipf::Zipf;
+
+/// Votes of one message.
+const VOTES_PER_MESSAGE: u32 = 1_000;
+/// Votes sent between two waits for all answers.
+const VOTES_PER_ROUND: u64 = 200_000;
+
+/// What was written.
+#[derive(Debug)]
+pub struct Filled {
+    /// Votes of each story.
+    pub tally: Tally,
+    /// Votes that each shard owns.
+    pub owned: Vec<u64>,
+}
+
+/// Casts `votes` votes and waits for all acknowledgements.
+pub fn fill(
+    port: &mut impl Port,
+    names: &Names,
+    zipf: &Zipf,
+    stories: u32,
+    shards: u16,
+    votes: u64,
+    seed: u64,
+) -> Result<Filled, Error> {
+    let (mut rng, mut writer, mut lanes) = (Rng::with_seed(seed), RowWriter::new(shards), Lanes::new(shards));
+    let mut filled = Filled { tally: Tally::new(stories), owned: vec![0; usize::from(shards)] };
+    let mut failure = None;
+    let mut user = 0;
+    while user < votes && failure.is_none() {
+        let mut open: Vec<_> = (0..shards).map(|_| lanes.buffer()).collect();
+        let round_end = votes.min(user + VOTES_PER_ROUND);
+        while user < round_end {
+            user += 1;
+            let (owner, row) = writer.vote(zipf.pick(&mut rng), user as i64);
+            let rows = &mut open[usize::from(owner.0)];
+            rows.push(row);
+            if rows.count == VOTES_PER_MESSAGE {
+                let full = std::mem::replace(rows, lanes.buffer());
+                lanes.push(message(owner, full));
+            }
+        }
+        for (shard, rows) in open.into_iter().enumerate() {
+            match rows.is_empty() {
+                true => lanes.recycle(rows),
+                false => lanes.push(message(ShardId(shard as u16), rows)),
+            }
+        }
+        lanes.drain(port, names, |message, outcome| match outcome {
+            Outcome::Written(changed) if changed == message.rows.count => {
+                filled.owned[usize::from(message.shard.0)] += u64::from(changed);
+                message.rows.iter().for_each(|row| filled.tally.acknowledged(story_of(row)));
+            }
+            other => failure = Some(format!("{other:?}")),
+        })?;
+    }
+    match failure {
+        None => Ok(filled),
+        Some(reason) => Err(Error::Engine { action: "write votes", reason }),
+    }
+}
+
+fn message(shard: ShardId, rows: operators::Rows) -> Message {
+    Message { kind: Kind::Votes, shard, due_ns: 0, rows, again: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use operators::{TableId, ViewId};
+
+    use super::*;
+    use crate::vote::fake::Fake;
+
+    #[test]
+    fn every_vote_is_cast_and_tallied() {
+        let mut fake = Fake::new(2);
+        let names = Names { stories: TableId(0), votes: TableId(1), view: ViewId(0) };
+        let filled = fill(&mut fake, &names, &Zipf::new(50, 1.0, 1), 50, 2, 4_321, 1).expect("answers");
+        assert_eq!(fake.total(), 4_321);
+        assert_eq!(filled.tally.total(), 4_321);
+        assert_eq!(filled.owned.iter().sum::<u64>(), 4_321);
+    }
+}
