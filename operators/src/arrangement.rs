@@ -173,16 +173,7 @@ impl Arrangement {
 
     /// Brings what keys of these hashes need into the cache: first the slots, then what lies at their positions.
     pub fn touch(&self, hashes: &[u64]) {
-        let mut candidates = [Position(0); GROUP_DELTAS];
-        let mut count = 0;
-        for hash in hashes {
-            if let Some(position) = self.index.candidate(*hash) {
-                candidates[count] = position;
-                count += 1;
-            }
-        }
-        let sum = candidates[..count].iter().fold(0, |sum, at| sum ^ self.arena.bytes(*at)[0]);
-        std::hint::black_box(sum);
+        self.index.touch(hashes, |position| self.arena.bytes(position)[0]);
     }
 
     #[inline]

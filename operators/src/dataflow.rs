@@ -9,10 +9,11 @@ use crate::exchange::Exchange;
 use crate::expr::Scratch;
 use crate::hash::{KeyColumns, hash_words};
 use crate::join::Join;
-use crate::map::{Filter, Map};
+use crate::map::{Filter, Map, chosen_columns};
 use crate::order::RowOrder;
 use crate::plan::check::{inputs, operator_name, output_columns};
-use crate::plan::{NodeSpec, Operator, OperatorId, Plan, TableId, ViewId};
+use crate::plan::{MapSpec, NodeSpec, Operator, OperatorId, Plan, TableId, ViewId};
+use crate::projection::ProjectedColumn;
 use crate::row::{Row, Rows};
 use crate::source::Source;
 use crate::table::Table;
@@ -109,6 +110,8 @@ pub(crate) enum State {
     Aggregate(OperatorId, Aggregation),
     Distinct(OperatorId, Distinct),
     Union(Vec<OperatorId>),
+    /// A map that only chooses columns of a join: the join has done it already.
+    Same(OperatorId),
     TopK(OperatorId, TopK),
     Exchange(OperatorId, Exchange),
     View(View),
@@ -146,11 +149,13 @@ impl Dataflow {
             Operator::Filter(filter) => {
                 State::Filter(filter.input, Filter::new(filter, columns(filter.input))?)
             }
+            Operator::Map(map) if chooses_for_join(plan, map)? => State::Same(map.input),
             Operator::Map(map) => State::Map(map.input, Map::new(map, columns(map.input))?),
             Operator::Join(join) => {
                 let left = self.source(plan, join.left, &join.left_key);
                 let right = self.source(plan, join.right, &join.right_key);
-                State::Join(Join::new(join, columns(join.left), columns(join.right), left, right))
+                let pairs = joined_columns(plan, spec, columns(join.left).len())?;
+                State::Join(Join::new(join, columns(join.left), columns(join.right), left, right, pairs))
             }
             Operator::Aggregate(aggregate) => {
                 State::Aggregate(aggregate.input, Aggregation::new(aggregate, columns(aggregate.input))?)
@@ -320,6 +325,7 @@ impl Node {
             State::Union(from) => {
                 from.iter().map(input).for_each(|from| output.push_frames(from.deltas(), from.count));
             }
+            State::Same(from) => output.push_frames(input(from).deltas(), input(from).count),
             State::TopK(from, top_k) => top_k.run(input(from), output),
             State::Exchange(from, exchange) => exchange.run(input(from), output, away),
         }
@@ -346,6 +352,41 @@ impl State {
             _ => 0,
         }
     }
+}
+
+/// What a join sends of a pair of rows: all columns, or those that a map chooses which is alone in reading it.
+fn joined_columns(
+    plan: &Plan,
+    join: &NodeSpec,
+    left_count: usize,
+) -> Result<Vec<ProjectedColumn>, PlanError> {
+    let mut all = join.columns.iter().enumerate().map(|(index, column)| ProjectedColumn {
+        side: usize::from(index >= left_count),
+        index: if index < left_count { index } else { index - left_count },
+        in_tail: column.ty.in_tail(),
+    });
+    match only_reader(plan, join.id).map(|reader| &reader.operator) {
+        Some(Operator::Map(map)) => {
+            let all: Vec<ProjectedColumn> = all.collect();
+            let chosen = chosen_columns(map, &join.columns)?;
+            Ok(chosen.map_or(all.clone(), |chosen| chosen.iter().map(|column| all[column.index]).collect()))
+        }
+        _ => Ok(all.by_ref().collect()),
+    }
+}
+
+/// Whether [`joined_columns`] lets a join do the work of this map.
+fn chooses_for_join(plan: &Plan, map: &MapSpec) -> Result<bool, PlanError> {
+    let input = &plan.nodes[map.input.index()];
+    let is_join = matches!(input.operator, Operator::Join(_)) && only_reader(plan, input.id).is_some();
+    Ok(is_join && chosen_columns(map, &input.columns)?.is_some())
+}
+
+/// The node that reads the output of `id`, if it is the only one.
+fn only_reader(plan: &Plan, id: OperatorId) -> Option<&NodeSpec> {
+    let mut readers = plan.nodes.iter().filter(|node| inputs(&node.operator).contains(&id));
+    let reader = readers.next()?;
+    readers.next().is_none().then_some(reader)
 }
 
 /// A later plan must begin with the installed one.

@@ -55,11 +55,27 @@ impl Index {
         self.table.find(hash, &mut is_match).map(|slot| position_of(self.table.slots[slot]))
     }
 
-    /// The first position whose tag fits, without looking at what lies there. It brings the slots into the cache
-    /// ahead of a [`Index::find`]; the result tells where to look next.
+    /// Brings what searches for these hashes need into the cache: all home slots first, then, by way of `block`, the
+    /// blocks that the slots refer to. Loads that do not depend on each other overlap, where a search after a
+    /// search would wait for memory each time. `block` reads a byte at a position.
     #[inline]
-    pub fn candidate(&self, hash: u64) -> Option<Position> {
-        self.find(hash, |_| true)
+    pub fn touch(&self, hashes: &[u64], block: impl Fn(Position) -> u8) {
+        let mut seen = 0;
+        for hash in hashes {
+            seen ^= self.table.home_slot(*hash);
+        }
+        if let Some(old) = &self.old {
+            for hash in hashes {
+                seen ^= old.table.home_slot(*hash);
+            }
+        }
+        let mut bytes = 0;
+        for hash in hashes {
+            if let Some(position) = self.find(*hash, |_| true) {
+                bytes ^= block(position);
+            }
+        }
+        std::hint::black_box((seen, bytes));
     }
 
     /// Adds a position. It must not be there already.
@@ -176,6 +192,12 @@ impl Table {
     fn home(&self, tag: u32) -> usize {
         // A shift by 32 happens only in a table of one slot, which does not exist.
         (tag >> self.shift) as usize
+    }
+
+    /// What lies in the home slot of a hash, or 0 if there are no slots.
+    #[inline]
+    fn home_slot(&self, hash: u64) -> u64 {
+        self.slots.get(self.home(hash as u32)).copied().unwrap_or_default()
     }
 
     #[inline]

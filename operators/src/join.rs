@@ -20,7 +20,8 @@ use crate::combine::Combiner;
 use crate::dataflow::Node;
 use crate::hash::{KeyColumns, hash_key, keys_equal};
 use crate::plan::{Column, JoinKind, JoinSpec};
-use crate::row::{Row, RowBuilder, u64_at};
+use crate::projection::{ProjectedColumn, Projection};
+use crate::row::{Row, u64_at};
 use crate::source::Source;
 
 /// Deltas that are hashed, and whose matches are brought into the cache, ahead of being joined.
@@ -32,7 +33,7 @@ pub struct Join {
     left: Side,
     right: Side,
     kind: JoinKind,
-    pairs: Pairs,
+    pairs: Projection,
     /// Reused: the right deltas by the hash of their keys.
     right_deltas: Vec<Delta>,
     /// Reused: the output of a step in which both sides changed, before what cancels is taken out.
@@ -57,23 +58,16 @@ struct Delta {
     offset: usize,
 }
 
-/// Makes output rows of pairs.
-#[derive(Debug)]
-struct Pairs {
-    /// By column, whether its values lie in the tail.
-    left: Vec<bool>,
-    right: Vec<bool>,
-    builder: RowBuilder,
-}
-
 impl Join {
-    /// The join of `spec`, whose inputs are found by key in `left_source` and `right_source`.
+    /// The join of `spec`, whose inputs are found by key in `left_source` and `right_source`; `pairs` says what is sent of
+    /// a pair of rows.
     pub fn new(
         spec: &JoinSpec,
         left_columns: &[Column],
         right_columns: &[Column],
         left_source: Source,
         right_source: Source,
+        pairs: Vec<ProjectedColumn>,
     ) -> Self {
         let side = |node: usize, columns: &[Column], key: &[u16], source: Source| Side {
             node,
@@ -81,16 +75,11 @@ impl Join {
             source,
             hashes: Vec::new(),
         };
-        let in_tail = |columns: &[Column]| columns.iter().map(|column| column.ty.in_tail()).collect();
         Join {
             left: side(spec.left.index(), left_columns, &spec.left_key, left_source),
             right: side(spec.right.index(), right_columns, &spec.right_key, right_source),
             kind: spec.kind,
-            pairs: Pairs {
-                left: in_tail(left_columns),
-                right: in_tail(right_columns),
-                builder: RowBuilder::new(),
-            },
+            pairs: Projection::new(pairs),
             right_deltas: Vec::new(),
             uncombined: DeltaBuffer::new(),
             combiner: Combiner::default(),
@@ -129,7 +118,7 @@ impl Join {
         let Join { left: side, right: other, pairs, .. } = self;
         each_with_hash(side, nodes, other.source, left, |hash, row, weight, key| {
             for (right, right_weight) in other.source.matches(nodes, hash, row, key) {
-                out.push(pairs.pair(row, right), weight.wrapping_mul(right_weight));
+                pairs.append(row, right, weight.wrapping_mul(right_weight), out);
             }
         });
     }
@@ -139,7 +128,7 @@ impl Join {
         let Join { right: side, left: other, pairs, .. } = self;
         each_with_hash(side, nodes, other.source, right, |hash, row, weight, key| {
             for (left, left_weight) in other.source.matches(nodes, hash, row, key) {
-                out.push(pairs.pair(left, row), weight.wrapping_mul(left_weight));
+                pairs.append(left, row, weight.wrapping_mul(left_weight), out);
             }
         });
     }
@@ -156,7 +145,7 @@ impl Join {
                 let (right_row, right_weight) = delta.frame(right);
                 if keys_equal(row, &self.left.key, right_row, &self.right.key) {
                     let product = weight.wrapping_mul(right_weight);
-                    out.push(self.pairs.pair(row, right_row), product.wrapping_neg());
+                    self.pairs.append(row, right_row, product.wrapping_neg(), out);
                 }
             }
         }
@@ -179,7 +168,7 @@ impl Join {
                 after.wrapping_sub(change) <= 0
             };
             if is_alone {
-                out.push(self.pairs.alone(row), weight);
+                self.pairs.append_alone(row, weight, out);
             }
         }
         let mut at = 0;
@@ -215,7 +204,7 @@ impl Join {
         if change != 0 {
             let Join { left, pairs, .. } = self;
             for (left, weight) in left.source.matches(nodes, delta.hash, row, key) {
-                out.push(pairs.alone(left), weight.wrapping_mul(change));
+                pairs.append_alone(left, weight.wrapping_mul(change), out);
             }
         }
     }
@@ -232,23 +221,6 @@ impl Delta {
     fn frame(self, deltas: &DeltaBuffer) -> (Row<'_>, i64) {
         let frame = &deltas.deltas[self.offset..];
         (Row::at(&frame[8..]), u64_at(frame, 0) as i64)
-    }
-}
-
-impl Pairs {
-    #[inline]
-    fn pair(&mut self, left: Row<'_>, right: Row<'_>) -> Row<'_> {
-        self.builder.start(self.left.len() + self.right.len());
-        self.left.iter().enumerate().for_each(|(i, in_tail)| self.builder.copy(left, i, *in_tail));
-        self.right.iter().enumerate().for_each(|(i, in_tail)| self.builder.copy(right, i, *in_tail));
-        self.builder.finish()
-    }
-
-    fn alone(&mut self, left: Row<'_>) -> Row<'_> {
-        self.builder.start(self.left.len() + self.right.len());
-        self.left.iter().enumerate().for_each(|(i, in_tail)| self.builder.copy(left, i, *in_tail));
-        self.right.iter().for_each(|_| self.builder.push_null());
-        self.builder.finish()
     }
 }
 

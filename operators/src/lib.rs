@@ -17,6 +17,7 @@ pub mod accumulator;
 pub mod plan;
 pub mod dataflow;
 mod source;
+mod projection;
 mod map;
 mod join;
 mod aggregate;

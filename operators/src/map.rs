@@ -4,6 +4,7 @@ use crate::batch::DeltaBuffer;
 use crate::error::PlanError;
 use crate::expr::{BoundExpr, Scratch};
 use crate::plan::{Column, FilterSpec, MapSpec};
+use crate::projection::{ProjectedColumn, Projection};
 use crate::row::RowBuilder;
 
 /// Passes on the rows for which a predicate is true.
@@ -31,47 +32,69 @@ impl Filter {
 
 /// Computes rows from rows.
 #[derive(Debug)]
-pub struct Map {
-    columns: Vec<MapColumn>,
-    builder: RowBuilder,
+pub enum Map {
+    /// Only chooses columns.
+    Choose(Projection),
+    /// Computes columns.
+    Compute(Vec<MapColumn>, RowBuilder),
 }
 
+/// A column of a map that computes some.
 #[derive(Debug)]
-enum MapColumn {
+pub enum MapColumn {
     /// The bytes of an input column as they are.
-    Copy {
-        column: usize,
-        in_tail: bool,
-    },
+    Copy(ProjectedColumn),
+    /// The value of an expression.
     Compute(BoundExpr),
 }
 
 impl Map {
     /// The map of `spec` over rows of `columns`.
     pub fn new(spec: &MapSpec, columns: &[Column]) -> Result<Self, PlanError> {
+        if let Some(chosen) = chosen_columns(spec, columns)? {
+            return Ok(Map::Choose(Projection::new(chosen)));
+        }
         let mut outputs = Vec::with_capacity(spec.expressions.len());
         for expression in &spec.expressions {
             let (bound, ty) = expression.resolve(columns)?;
             outputs.push(match bound.as_column() {
-                Some(column) => MapColumn::Copy { column, in_tail: ty.in_tail() },
+                Some(index) => MapColumn::Copy(ProjectedColumn { side: 0, index, in_tail: ty.in_tail() }),
                 None => MapColumn::Compute(bound),
             });
         }
-        Ok(Map { columns: outputs, builder: RowBuilder::new() })
+        Ok(Map::Compute(outputs, RowBuilder::new()))
     }
 
     /// Maps the deltas of a step.
     pub fn run(&mut self, input: &DeltaBuffer, scratch: &mut Scratch, out: &mut DeltaBuffer) {
-        for (row, weight) in input.deltas() {
-            self.builder.start(self.columns.len());
-            for column in &self.columns {
-                match column {
-                    MapColumn::Copy { column, in_tail } => self.builder.copy(row, *column, *in_tail),
-                    MapColumn::Compute(expression) => self.builder.push(expression.eval(row, scratch)),
+        match self {
+            Map::Choose(projection) => {
+                input.deltas().for_each(|(row, weight)| projection.append(row, row, weight, out));
+            }
+            Map::Compute(columns, builder) => {
+                for (row, weight) in input.deltas() {
+                    builder.start(columns.len());
+                    for column in columns.iter() {
+                        match column {
+                            MapColumn::Copy(column) => builder.copy(row, column.index, column.in_tail),
+                            MapColumn::Compute(expression) => builder.push(expression.eval(row, scratch)),
+                        }
+                    }
+                    out.push(builder.finish(), weight);
+                    scratch.reset();
                 }
             }
-            out.push(self.builder.finish(), weight);
-            scratch.reset();
         }
     }
+}
+
+/// The columns that a map takes over, if it does nothing else.
+pub fn chosen_columns(spec: &MapSpec, columns: &[Column]) -> Result<Option<Vec<ProjectedColumn>>, PlanError> {
+    let mut chosen = Vec::with_capacity(spec.expressions.len());
+    for expression in &spec.expressions {
+        let (bound, ty) = expression.resolve(columns)?;
+        let Some(index) = bound.as_column() else { return Ok(None) };
+        chosen.push(ProjectedColumn { side: 0, index, in_tail: ty.in_tail() });
+    }
+    Ok(Some(chosen))
 }

@@ -61,6 +61,12 @@ impl<'a> Row<'a> {
         u64_at(self.0, HEADER_BYTES + bit / 64 * 8) >> (bit % 64) & 1 == 1
     }
 
+    /// Whether any column may be NULL: surely none is if this is false.
+    #[inline]
+    pub(crate) fn has_null_bits(self) -> bool {
+        self.0[6] != 0 || self.0[7] != 0 || self.len() > 16
+    }
+
     /// The raw slot of a column: its value if inline, offset and length if in the tail.
     #[inline]
     pub fn slot(self, column: usize) -> u64 {
@@ -471,7 +477,7 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 }
 
 #[inline]
-const fn slots_start(columns: usize) -> usize {
+pub(crate) const fn slots_start(columns: usize) -> usize {
     if columns <= 16 { HEADER_BYTES } else { HEADER_BYTES + (columns - 16).div_ceil(64) * 8 }
 }
 

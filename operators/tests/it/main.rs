@@ -1,7 +1,6 @@
 //! The operators as a whole: laws, oracle, shards, rows, refusals.
 
 mod law;
-mod left_join;
 mod oracle;
 mod plans;
 mod random;
