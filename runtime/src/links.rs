@@ -171,6 +171,17 @@ impl Links {
         Ok(count)
     }
 
+    /// A number that changes when a ring brings something new or gets room: a host that found nothing to do sleeps only if
+    /// it has not changed since.
+    pub fn activity(&self) -> u64 {
+        let inbound = self.inbound.iter().flatten().map(Consumer::published_hint);
+        let outbound = self.outbound.iter().flatten().map(Producer::released_hint);
+        let fronts = self.fronts.iter().flatten();
+        let fronts =
+            fronts.flat_map(|rings| [rings.requests.published_hint(), rings.replies.released_hint()]);
+        inbound.chain(outbound).chain(fronts).fold(0, u64::wrapping_add)
+    }
+
     /// Frees the ring space of everything that has become durable.
     pub fn release(&mut self, shard: &mut Shard) {
         for (index, ring) in self.inbound.iter_mut().enumerate() {

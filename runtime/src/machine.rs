@@ -106,6 +106,11 @@ impl History {
         History { me, trims, end: Label(0), newest: Lsn(0), consumed, resumed: Vec::new(), trimmed: false }
     }
 
+    /// Stands for a log that cannot be read: it is taken to lead to everything that others have consumed of it.
+    pub fn unreadable(me: ShardId, shards: u16) -> History {
+        History { end: Label(u64::MAX), ..History::new(me, shards, Vec::new()) }
+    }
+
     /// Takes the next record of the log.
     pub fn note(&mut self, kind: u8, lsn: Lsn, payload: &[u8]) -> Result<(), HistoryError> {
         self.newest = lsn;

@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(read_hello(&hello(4711)), Some(4711));
         assert_eq!(read_hello(b"GET / HTTP/1.1\r\n"), None);
         for welcome in
-            [Welcome::Come(FrontSlot(3), FrontId(77)), Welcome::Full, Welcome::Version, Welcome::NoMemory]
+            [Welcome::Come(FrontSlot(3), FrontId(77)), Welcome::Full, Welcome::NoMemory]
         {
             assert_eq!(Welcome::from_bytes(&welcome.encode()), Some(welcome));
         }

@@ -94,11 +94,6 @@ impl Registry {
         page.fronts_generation().fetch_add(1, Ordering::Release);
     }
 
-    /// Fronts that have come so far.
-    pub(crate) fn count(&self) -> usize {
-        self.connections.len()
-    }
-
     fn accept(&mut self, page: &ControlPage) {
         while self.connections.len() < usize::from(page.slots()) + SPARE_CONNECTIONS {
             // An error means that nobody is waiting, or has gone again.

@@ -91,11 +91,17 @@ impl Consumer {
         Ok(Frame { label: header.label, payload, token: Token(end) })
     }
 
+    /// The producer's index as it is in memory now. A hint: it changes when something is published, and whoever acts on it
+    /// looks at the messages themselves.
+    #[inline]
+    pub fn published_hint(&self) -> u64 {
+        self.memory.index(PUBLISHED_AT).load(Ordering::Relaxed)
+    }
+
     /// Whether there is a message that has not been read. Costs one load.
     #[inline]
     pub fn has_more(&self) -> bool {
-        // Acquire is not needed for a hint: whoever acts on it loads the index again.
-        self.memory.index(PUBLISHED_AT).load(Ordering::Relaxed) > self.read
+        self.published_hint() > self.read
     }
 
     /// Where the reader stands: the end of the last message read.

@@ -110,6 +110,12 @@ impl Producer {
         self.newest_label
     }
 
+    /// The consumer's released index as it is in memory now. A hint: it changes when room is made.
+    #[inline]
+    pub fn released_hint(&self) -> u64 {
+        self.memory.index(RELEASED_AT).load(Ordering::Relaxed)
+    }
+
     /// Whether everything appended has been published, and everything published has been released.
     pub fn is_drained(&mut self) -> bool {
         self.load_released();
