@@ -19,8 +19,10 @@ const CHUNK_BYTES: usize = (1 << CHUNK_BITS) * UNIT;
 /// There are as many chunks as positions of 32 bits can tell apart: 1024 of 32 MiB.
 const CHUNK_COUNT_MAX: usize = 1 << (u32::BITS - CHUNK_BITS);
 
-/// Bytes are made usable in steps of this size.
-const GROWTH_BYTES: usize = 64 << 10;
+/// Bytes are made usable in steps that double from the first to the second of these: a shard has dozens of arenas, and
+/// one that starts should not have to zero megabytes for a few rows.
+const GROWTH_BYTES_MIN: usize = 4 << 10;
+const GROWTH_BYTES_MAX: usize = 64 << 10;
 
 /// Blocks above this size get a chunk of their own, so that they do not leave holes at the ends of chunks.
 const SHARED_CHUNK_BLOCK_MAX: usize = CHUNK_BYTES / 8;
@@ -134,7 +136,8 @@ impl Arena {
         self.used += bytes;
         let chunk = &mut self.chunks[self.current];
         if self.used > chunk.len() {
-            let length = self.used.next_multiple_of(GROWTH_BYTES).min(CHUNK_BYTES);
+            let step = self.used.next_power_of_two().clamp(GROWTH_BYTES_MIN, GROWTH_BYTES_MAX);
+            let length = self.used.next_multiple_of(step).min(CHUNK_BYTES);
             chunk.resize(length, 0);
         }
         Some(join(self.current, offset))

@@ -58,8 +58,12 @@ impl Disk {
     pub(super) fn new(shard: u16, segment_bytes: u64) -> Disk {
         let mut identity = [0x5a; 16];
         identity[..2].copy_from_slice(&shard.to_le_bytes());
-        let mut disk =
-            Disk { identity: Identity(identity), segments: Vec::new(), in_flight: Vec::new(), trims: Vec::new() };
+        let mut disk = Disk {
+            identity: Identity(identity),
+            segments: Vec::new(),
+            in_flight: Vec::new(),
+            trims: Vec::new(),
+        };
         disk.add_segment(SegmentId(1), segment_bytes);
         disk
     }

@@ -110,7 +110,12 @@ impl Front {
     }
 
     /// Reads up to `count_max` replies of one shard. Returns how many there were.
-    pub(super) fn poll(&mut self, shard: ShardId, count_max: u32, ledger: &mut Ledger) -> Result<u32, Failure> {
+    pub(super) fn poll(
+        &mut self,
+        shard: ShardId,
+        count_max: u32,
+        ledger: &mut Ledger,
+    ) -> Result<u32, Failure> {
         let lane = &mut self.lanes[usize::from(shard.0)];
         let mut count = 0;
         while count < count_max {
@@ -132,7 +137,13 @@ impl Front {
 }
 
 impl Lane {
-    fn take_reply(&mut self, id: FrontId, label: u64, bytes: &[u8], ledger: &mut Ledger) -> Result<(), Failure> {
+    fn take_reply(
+        &mut self,
+        id: FrontId,
+        label: u64,
+        bytes: &[u8],
+        ledger: &mut Ledger,
+    ) -> Result<(), Failure> {
         let shard = self.shard;
         let bad = |what: String| Failure(format!("front {} reads from shard {shard}: {what}", id.0));
         let reply = message::read_reply(bytes).map_err(|e| bad(format!("a reply cannot be read: {e}")))?;
@@ -159,7 +170,11 @@ impl Lane {
     fn check_monotone(&mut self, key: i64, outcome: &ArchivedOutcome) -> Result<(), String> {
         let ArchivedOutcome::Found { counts, rows } = outcome else { return Ok(()) };
         if counts.len() != 1 || u64::from(counts[0].to_native()) != u64::from(rows.count.to_native()) {
-            return Err(format!("one key was looked up, and {} were found for {} keys", rows.count, counts.len()));
+            return Err(format!(
+                "one key was looked up, and {} were found for {} keys",
+                rows.count,
+                counts.len()
+            ));
         }
         let count = RowsIter(&rows.rows).map(|row| row.int(1)).sum();
         let seen = self.seen.entry(key).or_default();

@@ -43,9 +43,9 @@ impl Answer {
         match outcome {
             ArchivedOutcome::Written { changed } => Answer::Written(changed.to_native()),
             ArchivedOutcome::Found { .. } => Answer::Found,
-            ArchivedOutcome::Refused { reason, .. } => {
-                Answer::Refused(rkyv::deserialize::<Refusal, rkyv::rancor::Error>(reason).expect("plain data"))
-            }
+            ArchivedOutcome::Refused { reason, .. } => Answer::Refused(
+                rkyv::deserialize::<Refusal, rkyv::rancor::Error>(reason).expect("plain data"),
+            ),
         }
     }
 }
@@ -98,18 +98,25 @@ impl Ledger {
             _ => false,
         };
         let answer = entry.answer;
-        if agree { Ok(()) } else { Err(bad(format!("{name:?} had the effect {effect:?}, but was answered {answer:?}"))) }
+        if agree {
+            Ok(())
+        } else {
+            Err(bad(format!("{name:?} had the effect {effect:?}, but was answered {answer:?}")))
+        }
     }
 
     /// All logs have been read: whether any acknowledged write was not in them.
     pub(super) fn check_all_there(&self) -> Result<(), Failure> {
         let told = [Some(Answer::Refused(Refusal::DuplicateKey))];
         let lost = self.entries.iter().find(|(_, entry)| {
-            let acknowledged = matches!(entry.answer, Some(Answer::Written(_))) || told.contains(&entry.answer);
+            let acknowledged =
+                matches!(entry.answer, Some(Answer::Written(_))) || told.contains(&entry.answer);
             acknowledged && !entry.logged
         });
         match lost {
-            Some((name, entry)) => Err(Failure(format!("write {name:?} was answered {:?}, but is lost", entry.answer))),
+            Some((name, entry)) => {
+                Err(Failure(format!("write {name:?} was answered {:?}, but is lost", entry.answer)))
+            }
             None => Ok(()),
         }
     }

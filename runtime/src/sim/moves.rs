@@ -1,7 +1,7 @@
 //! The schedule: one random move after another.
 
 use super::Failure;
-use super::world::{World, say};
+use super::world::{Mood, World, say};
 use crate::clock::{FrontSlot, Link, ShardId};
 use crate::recovery::Receiver;
 
@@ -21,11 +21,17 @@ enum Move {
     Release,
     FrontComes,
     Late,
+    Mood,
 }
 
 impl World {
     /// Makes one move, or lets something go wrong.
     pub(super) fn random_move(&mut self) -> Result<(), Failure> {
+        if self.doom.is_some_and(|moves| moves == 0) {
+            let power = self.rng.bool();
+            return self.lose_machine(power);
+        }
+        self.doom = self.doom.map(|moves| moves - 1);
         let dice = self.rng.u32(0..10_000);
         let (kills, deaths) = (self.climate.kills, self.climate.kills + self.climate.front_deaths);
         let losses = deaths + self.climate.power_losses;
@@ -50,17 +56,18 @@ impl World {
         let weights = [
             (Move::Ask, 16),
             (Move::Push, 10),
-            (Move::Poll, 8),
-            (Move::Tell, 3),
-            (Move::Boot, 12),
+            (Move::Poll, 10),
+            (Move::Tell, 5),
+            (Move::Boot, 20),
             (Move::Admit, 12),
-            (Move::Step, 40),
-            (Move::Publish, 30),
+            (Move::Step, 30),
+            (Move::Publish, 25),
             (Move::Flush, flushing),
             (Move::Complete, flushing),
             (Move::Release, 6),
-            (Move::FrontComes, 1),
+            (Move::FrontComes, 6),
             (Move::Late, 1),
+            (Move::Mood, 2),
         ];
         let mut dice = self.rng.u32(0..weights.iter().map(|(_, weight)| weight).sum());
         let chosen = weights.iter().find(|(_, weight)| {
@@ -76,6 +83,10 @@ impl World {
         let id = self.any_shard();
         let index = usize::from(id.0);
         let count_max = self.rng.u32(1..=self.climate.count_max);
+        let of_shard = !matches!(chosen, Move::Ask | Move::Push | Move::Poll | Move::FrontComes | Move::Late | Move::Mood);
+        if of_shard && self.moods[index] == Mood::Asleep {
+            return Ok(false);
+        }
         match chosen {
             Move::Ask => Ok(self.ask()),
             Move::Push => {
@@ -89,21 +100,16 @@ impl World {
             }
             Move::Tell => self.tell(id),
             Move::Boot => {
-                let records = self.rng.u32(1..30);
+                let records = self.rng.u32(1..60);
                 self.boot(id, records)
             }
             Move::Admit => {
                 let slot = FrontSlot(self.any_front() as u16);
                 self.admit(id, slot, count_max)
             }
-            Move::Step => {
-                let link = self.any_link(id);
-                self.step(id, link, count_max)
-            }
-            Move::Publish => {
-                let to = self.any_receiver(id);
-                self.publish(id, to, count_max)
-            }
+            Move::Step => self.step_somewhere(id, count_max),
+            Move::Publish => self.publish_somewhere(id, count_max),
+            Move::Flush if self.moods[index] == Mood::Lazy && self.rng.u32(0..20) > 0 => Ok(false),
             Move::Flush => {
                 let process = self.processes[index].as_mut();
                 Ok(process.is_some_and(|process| process.flush(&self.ground, &mut self.disks[index])))
@@ -118,6 +124,10 @@ impl World {
                 }
                 Ok(free)
             }
+            Move::Mood => {
+                self.moods[index] = [Mood::Busy, Mood::Lazy, Mood::Lazy, Mood::Asleep][self.rng.usize(0..4)];
+                Ok(false)
+            }
             Move::Late => Ok(self.disks[index].land_orphan(&mut self.rng)),
         }
     }
@@ -126,22 +136,32 @@ impl World {
         self.rng.usize(0..self.fronts.len())
     }
 
-    fn any_link(&mut self, id: ShardId) -> Link {
-        match self.rng.u32(0..20) {
-            0 => Link::Control,
-            1..6 => Link::Ingest,
-            _ => match self.any_shard() {
-                other if other == id => Link::Ingest,
-                other => Link::Shard(other),
-            },
+    /// Takes a step over a random link, or over the next one that has something.
+    fn step_somewhere(&mut self, id: ShardId, count_max: u32) -> Result<bool, Failure> {
+        let mut links = vec![Link::Control, Link::Ingest];
+        links.extend(self.ground.others(id).map(Link::Shard));
+        let first = self.rng.usize(0..links.len());
+        links.rotate_left(first);
+        for link in links {
+            if self.step(id, link, count_max)? {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
 
-    fn any_receiver(&mut self, id: ShardId) -> Receiver {
-        match self.any_shard() {
-            other if other != id && self.rng.u32(0..3) > 0 => Receiver::Shard(other),
-            _ => Receiver::Front(FrontSlot(self.any_front() as u16)),
+    /// Publishes to a random receiver, or to the next one for which there is something.
+    fn publish_somewhere(&mut self, id: ShardId, count_max: u32) -> Result<bool, Failure> {
+        let mut receivers: Vec<Receiver> = self.ground.others(id).map(Receiver::Shard).collect();
+        receivers.extend((0..self.fronts.len()).map(|slot| Receiver::Front(FrontSlot(slot as u16))));
+        let first = self.rng.usize(0..receivers.len());
+        receivers.rotate_left(first);
+        for to in receivers {
+            if self.publish(id, to, count_max)? {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
 
     fn ask(&mut self) -> bool {
@@ -196,13 +216,23 @@ impl World {
 
     // -- what goes wrong
 
+    /// Kills some shards at once. Now and then the machine follows them soon, while those that were killed have
+    /// recovered and the others have done nothing since: then logs tell different stories of the same labels.
     fn kill_some(&mut self) -> bool {
         let mut any = false;
+        let doomed = self.doom.is_none() && self.rng.u32(0..3) == 0;
         for id in self.shard_ids() {
-            if self.rng.f64() < self.climate.victims && self.processes[usize::from(id.0)].is_some() {
+            let victim = self.rng.f64() < self.climate.victims && self.processes[usize::from(id.0)].is_some();
+            if victim {
                 self.kill(id);
                 any = true;
             }
+            if doomed {
+                self.moods[usize::from(id.0)] = if victim { Mood::Busy } else { Mood::Asleep };
+            }
+        }
+        if doomed {
+            self.doom = Some(self.rng.u32(50..600));
         }
         any
     }

@@ -60,7 +60,9 @@ impl Oracle {
                     table.insert(key_of(&row), row);
                 }
             }
-            WriteKind::Delete => changed = rows.map(|row| u32::from(table.remove(&key_of(&row)).is_some())).sum(),
+            WriteKind::Delete => {
+                changed = rows.map(|row| u32::from(table.remove(&key_of(&row)).is_some())).sum()
+            }
         }
         Effect::Changed(changed)
     }
@@ -75,7 +77,9 @@ impl Oracle {
             "items_seen" => self.items_seen(),
             "prices" => self.prices(),
             "top" => self.top(),
-            "both" => counts(self.rows(ITEMS).map(|item| &item[1]).chain(self.rows(EVENTS).map(|event| &event[1]))),
+            "both" => {
+                counts(self.rows(ITEMS).map(|item| &item[1]).chain(self.rows(EVENTS).map(|event| &event[1])))
+            }
             "topics" => self.topics(),
             "topic_sizes" => sizes(&self.topics(), 1, None),
             _ => panic!("no oracle for view {name}"),
@@ -92,7 +96,8 @@ impl Oracle {
         let mut groups: BTreeMap<&Value, Vec<&Values>> = BTreeMap::new();
         self.rows(ITEMS).for_each(|item| groups.entry(&item[1]).or_default().push(item));
         let row = |(category, items): (&Value, Vec<&Values>)| {
-            let prices: Vec<&Value> = items.iter().map(|item| &item[2]).filter(|price| **price != Value::Null).collect();
+            let prices: Vec<&Value> =
+                items.iter().map(|item| &item[2]).filter(|price| **price != Value::Null).collect();
             let or_null = |value: Option<&&Value>| value.map_or(Value::Null, |value| (*value).clone());
             let total = prices.iter().map(|price| int(price)).sum();
             let total = if prices.is_empty() { Value::Null } else { Value::Int(total) };
@@ -147,7 +152,10 @@ impl Oracle {
             let group = groups.entry(&note[1]).or_insert((0, &note[2]));
             *group = (group.0 + 1, group.1.max(&note[2]));
         }
-        groups.into_iter().map(|(topic, (n, last))| vec![topic.clone(), Value::Int(n), last.clone()]).collect()
+        groups
+            .into_iter()
+            .map(|(topic, (n, last))| vec![topic.clone(), Value::Int(n), last.clone()])
+            .collect()
     }
 }
 

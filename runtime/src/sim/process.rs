@@ -120,7 +120,10 @@ impl Process {
     /// Gives the shard the catalogue up to entry `upto`. Returns whether there was anything new.
     pub(super) fn learn(&mut self, ground: &Ground, upto: u64) -> bool {
         let known = self.shard.catalogue_len();
-        assert!(upto <= ground.catalogue.len() as u64, "nobody has consumed what the catalogue does not have");
+        assert!(
+            upto <= ground.catalogue.len() as u64,
+            "nobody has consumed what the catalogue does not have"
+        );
         (known..upto).for_each(|index| self.shard.add_plan(ground.catalogue[index as usize].clone()));
         known < upto
     }

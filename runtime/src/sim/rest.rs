@@ -132,7 +132,10 @@ impl World {
             let values = values_of(row, &types);
             match owner(hash_key(row, &key), self.ground.shards) == id.0 {
                 true => Ok(values),
-                false => Err(Failure(format!("shard {id} has {values:?} of view {}, which is not its own", spec.name))),
+                false => Err(Failure(format!(
+                    "shard {id} has {values:?} of view {}, which is not its own",
+                    spec.name
+                ))),
             }
         };
         rows.iter().map(read).collect()
@@ -143,8 +146,10 @@ fn compare(view: &str, rows: &[Values], expected: &[Values]) -> Result<(), Failu
     if rows == expected {
         return Ok(());
     }
-    let missing: Vec<&Values> = expected.iter().filter(|row| rows.binary_search(row).is_err()).take(SHOWN_COUNT).collect();
-    let extra: Vec<&Values> = rows.iter().filter(|row| expected.binary_search(row).is_err()).take(SHOWN_COUNT).collect();
+    let missing: Vec<&Values> =
+        expected.iter().filter(|row| rows.binary_search(row).is_err()).take(SHOWN_COUNT).collect();
+    let extra: Vec<&Values> =
+        rows.iter().filter(|row| expected.binary_search(row).is_err()).take(SHOWN_COUNT).collect();
     let counts = (rows.len(), expected.len());
     Err(Failure(format!(
         "view {view} has {} rows instead of {}\n  missing: {missing:?}\n  extra:   {extra:?}",

@@ -133,7 +133,9 @@ fn push_row(rng: &mut Rng, table: u32, kind: WriteKind, key: i64, builder: &mut 
             let price = if rng.u32(0..8) == 0 { Datum::Null } else { Datum::Int(rng.i64(0..12)) };
             &[Datum::Int(key), Datum::Int(rng.i64(0..CATEGORY_COUNT)), price, Datum::Text(&text)]
         }
-        (_, EVENTS) => &[Datum::Int(key), Datum::Int(rng.i64(0..GROUP_COUNT)), Datum::Int(rng.i64(0..KEY_COUNTS[0]))],
+        (_, EVENTS) => {
+            &[Datum::Int(key), Datum::Int(rng.i64(0..GROUP_COUNT)), Datum::Int(rng.i64(0..KEY_COUNTS[0]))]
+        }
         _ => &[Datum::Int(key), Datum::Int(rng.i64(0..GROUP_COUNT)), Datum::Text(&text)],
     };
     rows.push_values(builder, values);
@@ -220,11 +222,8 @@ fn second_plan(first: Plan) -> Result<Plan, PlanError> {
     let mut p = PlanBuilder::extend(first);
     let columns = [column("note", Type::Int), column("topic", Type::Int), column("body", Type::Text)];
     let notes = p.table("notes", &columns, &["note"])?;
-    let topics = p.aggregate(
-        notes,
-        &["topic"],
-        &[("n", Aggregate::Count), ("last", Aggregate::Max("body".into()))],
-    )?;
+    let topics =
+        p.aggregate(notes, &["topic"], &[("n", Aggregate::Count), ("last", Aggregate::Max("body".into()))])?;
     p.view("topics", topics, &["topic"], &[])?;
     let sizes = p.aggregate(topics, &["n"], &[("topics", Aggregate::Count)])?;
     p.view("topic_sizes", sizes, &["n"], &[])?;

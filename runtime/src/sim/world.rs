@@ -47,7 +47,7 @@ pub(super) struct Climate {
     pub(super) kills: u32,
     pub(super) front_deaths: u32,
     pub(super) power_losses: u32,
-    /// Weight of flushing against the other moves: where it is low, much is lost when a shard dies.
+    /// Weight of flushing against the other moves.
     pub(super) flushing: u32,
     /// The chance of each shard to be among those killed at once.
     pub(super) victims: f64,
@@ -55,6 +55,17 @@ pub(super) struct Climate {
     pub(super) count_max: u32,
     /// In some runs logs find no room on their disks now and then.
     pub(super) disks_fill: bool,
+}
+
+/// How a shard goes about its work for a while: so that logs end far behind what has been sent, and some shards go on
+/// and recover while others have not noticed anything yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mood {
+    Busy,
+    /// It hardly ever flushes.
+    Lazy,
+    /// It makes no move at all, dead or alive.
+    Asleep,
 }
 
 /// What a shard has not been told of yet.
@@ -77,6 +88,10 @@ pub(super) struct World {
     pub(super) fronts: Vec<Option<Front>>,
     next_front: u64,
     pub(super) news: Vec<VecDeque<News>>,
+    /// By shard.
+    pub(super) moods: Vec<Mood>,
+    /// Moves until the machine dies, once that is settled: see `kill_some`.
+    pub(super) doom: Option<u32>,
     pub(super) ledger: Ledger,
     pub(super) tally: Tally,
     pub(super) trace: bool,
@@ -98,6 +113,8 @@ impl World {
             fronts: (0..front_slots).map(|_| None).collect(),
             next_front: 1,
             news: vec![VecDeque::new(); per_shard],
+            moods: vec![Mood::Busy; per_shard],
+            doom: None,
             ledger: Ledger::default(),
             tally: Tally::default(),
             rng,
@@ -155,7 +172,12 @@ impl World {
         let count = process.replay(disk, count_max)?;
         if count > 0 && process.shard.phase() != Phase::Replaying {
             self.tally.steerings += u64::from(process.shard.phase() == Phase::Steering);
-            say!(self, "shard {id} has replayed to label {}, {:?}", process.shard.label(), process.shard.phase());
+            say!(
+                self,
+                "shard {id} has replayed to label {}, {:?}",
+                process.shard.label(),
+                process.shard.phase()
+            );
         }
         Ok(count > 0)
     }
@@ -231,6 +253,8 @@ impl World {
     pub(super) fn lose_machine(&mut self, power: bool) -> Result<(), Failure> {
         say!(self, "{}", if power { "the power goes" } else { "everything is killed" });
         self.tally.power_losses += 1;
+        self.doom = None;
+        self.moods.fill(Mood::Busy);
         for slot in 0..self.fronts.len() {
             self.front_dies(slot);
         }
@@ -330,11 +354,11 @@ impl Climate {
     fn new(rng: &mut Rng) -> Climate {
         let mut any = |choices: &[u32]| choices[rng.usize(0..choices.len())];
         Climate {
-            moves: any(&[500, 1500, 3000]),
-            kills: any(&[30, 100, 300]),
+            moves: any(&[1000, 3000, 6000]),
+            kills: any(&[20, 50, 100]),
             front_deaths: any(&[0, 10, 50]),
-            power_losses: any(&[0, 10, 40]),
-            flushing: any(&[3, 10, 30]),
+            power_losses: any(&[0, 8, 25]),
+            flushing: any(&[5, 10, 20]),
             victims: f64::from(any(&[1, 4, 8])) / 10.0,
             count_max: any(&[1, 3, 10]),
             disks_fill: any(&[0, 0, 0, 1]) == 1,
