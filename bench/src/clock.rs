@@ -86,7 +86,7 @@ fn measure(folder: &DataFolder, shards: u16, views: u32, rows: u64) -> Result<Cl
     let verified = stories::verify(&mut port, &names, &owners, shards, &filled.tally)?;
     drop(port);
     let counters = Counters::read(&supervisor);
-    supervisor.stop().map_err(Error::engine("stop the engine"))?;
+    supervisor.stop();
     if verified.wrong_rows > 0 {
         let reason = format!("{} stories have wrong counts", verified.wrong_rows);
         return Err(Error::Engine { action: "count votes", reason });

@@ -1,6 +1,7 @@
-//! What the shards count themselves, as the supervisor reports it.
+//! What the shards count themselves, as the supervisor reports it. A process begins at zero.
 
-use runtime::live::supervisor::Supervisor;
+use runtime::ShardId;
+use runtime::live::{ShardStatus, Supervisor};
 use serde::Serialize;
 
 use crate::report::Size;
@@ -16,7 +17,7 @@ pub struct Counters {
     pub deltas_sent: u64,
     /// Bytes written to the logs.
     pub log_bytes: u64,
-    /// Bytes of a clock, of each shard that has sent messages: all clocks of a run are of the same size.
+    /// Bytes of a clock, the mean of each process that has sent messages. All clocks of a run are of the same size.
     clock_bytes: Vec<u64>,
 }
 
@@ -24,20 +25,41 @@ impl Counters {
     /// Reads the counters of all shards.
     pub fn read(supervisor: &Supervisor) -> Counters {
         let mut counters = Counters::default();
-        for status in supervisor.status() {
-            counters.rows_written += status.rows_written;
-            counters.messages_sent += status.messages_sent;
-            counters.deltas_sent += status.deltas_sent;
-            counters.log_bytes += status.log_bytes;
-            if status.messages_sent > 0 {
-                counters.clock_bytes.push(status.clock_bytes.div_ceil(status.messages_sent));
-            }
-        }
-        counters.clock_bytes.sort_unstable();
+        supervisor.status().iter().for_each(|status| counters.add(&Counters::of(status)));
         counters
     }
 
-    /// What was added since `before`. Shards that were restarted have begun to count again, so differences can be short.
+    /// Reads those of one shard, which end with its process.
+    pub fn of_shard(supervisor: &Supervisor, shard: ShardId) -> Counters {
+        let status = supervisor.status().into_iter().find(|status| status.shard == shard);
+        status.as_ref().map(Counters::of).unwrap_or_default()
+    }
+
+    fn of(status: &ShardStatus) -> Counters {
+        let clock_bytes = match status.messages_sent {
+            0 => Vec::new(),
+            messages => vec![status.clock_bytes.div_ceil(messages)],
+        };
+        Counters {
+            rows_written: status.rows_written,
+            messages_sent: status.messages_sent,
+            deltas_sent: status.deltas_sent,
+            log_bytes: status.log_bytes,
+            clock_bytes,
+        }
+    }
+
+    /// Adds those of other processes.
+    pub fn add(&mut self, other: &Counters) {
+        self.rows_written += other.rows_written;
+        self.messages_sent += other.messages_sent;
+        self.deltas_sent += other.deltas_sent;
+        self.log_bytes += other.log_bytes;
+        self.clock_bytes.extend(&other.clock_bytes);
+        self.clock_bytes.sort_unstable();
+    }
+
+    /// What was added since `before`.
     pub fn since(&self, before: &Counters) -> Counters {
         Counters {
             rows_written: self.rows_written.saturating_sub(before.rows_written),

@@ -13,6 +13,7 @@ use runtime::live::supervisor::Supervisor;
 use rustix::process::Signal;
 
 use crate::cli::SignalChoice;
+use crate::counters::Counters;
 use crate::engine::{self, HostProcess};
 use crate::error::Error;
 use crate::report::{Kill, MachineKill};
@@ -34,24 +35,26 @@ pub struct Schedule {
     pub start_ns: u64,
 }
 
-/// Kills shards of `supervisor` until the run ends; ends it itself after the last kill when their number is limited.
+/// Kills shards of `supervisor` until the run ends; ends it itself after the last kill when their number is limited. Returns
+/// the kills, and what the killed processes had counted.
 pub fn kill_shards(
     supervisor: &Supervisor,
     shared: &Shared,
     schedule: Schedule,
     choice: SignalChoice,
     seed: u64,
-) -> Result<Vec<Kill>, Error> {
+) -> Result<(Vec<Kill>, Counters), Error> {
     let mut rng = Rng::with_seed(seed);
-    let mut kills = Vec::new();
+    let (mut kills, mut lost) = (Vec::new(), Counters::default());
     let mut next_ns = schedule.start_ns + schedule.every.as_nanos() as u64;
     while wait_until(shared, next_ns) {
         let shard = ShardId(rng.u16(..shared.shards));
         let (signal, name) = pick_signal(choice, &mut rng);
         let known = supervisor.recoveries().len();
+        lost.add(&Counters::of_shard(supervisor, shard));
         let at_ns = shared.now_ns();
         shared.windows.open(shard, at_ns);
-        supervisor.kill(shard, signal.as_raw()).map_err(Error::engine("kill a shard"))?;
+        kill(supervisor, shard, signal)?;
         let kill = wait_recovered(supervisor, shard, known)?;
         shared.windows.close(shard, shared.now_ns());
         let at_seconds = at_ns.saturating_sub(schedule.start_ns) as f64 / 1e9;
@@ -62,7 +65,7 @@ pub fn kill_shards(
         }
         next_ns = shared.now_ns().max(next_ns + schedule.every.as_nanos() as u64);
     }
-    Ok(kills)
+    Ok((kills, lost))
 }
 
 /// Kills the supervisor and all shards, again and again, until the run ends.
@@ -95,8 +98,18 @@ pub fn kill_everything(
 /// Sends `signal` to `shard` and waits until it has caught up.
 pub fn kill_and_wait(supervisor: &Supervisor, shard: ShardId, signal: Signal) -> Result<Kill, Error> {
     let known = supervisor.recoveries().len();
-    supervisor.kill(shard, signal.as_raw()).map_err(Error::engine("kill a shard"))?;
+    kill(supervisor, shard, signal)?;
     wait_recovered(supervisor, shard, known)
+}
+
+/// Sends `signal` to `shard`.
+pub fn kill(supervisor: &Supervisor, shard: ShardId, signal: Signal) -> Result<(), Error> {
+    match supervisor.kill(shard, signal.as_raw()) {
+        true => Ok(()),
+        false => {
+            Err(Error::Engine { action: "kill a shard", reason: format!("shard {} has no process", shard.0) })
+        }
+    }
 }
 
 /// Waits for a time; false when the run ends before.
@@ -130,6 +143,7 @@ pub fn wait_recovered(supervisor: &Supervisor, shard: ShardId, known: usize) -> 
                 caught_up_ms: recovery.caught_up_ms,
             });
         }
+        engine::check_quarantine(supervisor)?;
         std::thread::sleep(TICK);
     }
     Err(Error::Timeout { what: "the recovery of a shard", seconds: RECOVERY_TIMEOUT.as_secs() })

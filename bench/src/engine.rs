@@ -33,8 +33,19 @@ pub fn shards_or_cores(asked: Option<u16>) -> u16 {
 pub fn start(folder: &Path, shards: u16, plan: Plan, causal_logging: bool) -> Result<Supervisor, Error> {
     let options = Options { plan: Some(plan), causal_logging, ..Options::new(folder, shards) };
     let supervisor = Supervisor::start(options).map_err(Error::engine("start the engine"))?;
-    supervisor.wait_serving(START_TIMEOUT).map_err(Error::engine("start all shards"))?;
+    if !supervisor.wait_serving(START_TIMEOUT) {
+        return Err(Error::Timeout { what: "the start of all shards", seconds: START_TIMEOUT.as_secs() });
+    }
+    check_quarantine(&supervisor)?;
     Ok(supervisor)
+}
+
+/// An error if some shard is not started again any more.
+pub fn check_quarantine(supervisor: &Supervisor) -> Result<(), Error> {
+    match supervisor.status().into_iter().find_map(|status| status.quarantined) {
+        None => Ok(()),
+        Some(reason) => Err(Error::Engine { action: "keep all shards running", reason }),
+    }
 }
 
 /// Connects to the engine in `folder`, which may still be starting.
@@ -125,5 +136,6 @@ pub fn run_host(arguments: &cli::Host) -> Result<(), Error> {
     let supervisor = start(&arguments.folder, arguments.shards, plan, true)?;
     let mut ignored = Vec::new();
     std::io::stdin().read_to_end(&mut ignored).map_err(Error::process("wait for the end of the input"))?;
-    supervisor.stop().map_err(Error::engine("stop the engine"))
+    supervisor.stop();
+    Ok(())
 }

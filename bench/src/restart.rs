@@ -59,7 +59,7 @@ pub fn run(arguments: &cli::Restart) -> Result<(), Error> {
             .expect("thousands of stories reach every shard");
         let known = supervisor.recoveries().len();
         let begin = Instant::now();
-        supervisor.kill(shard, Signal::KILL.as_raw()).map_err(Error::engine("kill a shard"))?;
+        crash::kill(&supervisor, shard, Signal::KILL)?;
         ask(&mut port, &names, shard, story as u32)?;
         answered.record(begin.elapsed().as_nanos() as u64, 1);
         let kill = crash::wait_recovered(&supervisor, shard, known)?;
@@ -67,7 +67,7 @@ pub fn run(arguments: &cli::Restart) -> Result<(), Error> {
         kills.push(Kill { signal: "KILL".to_owned(), ..kill });
     }
     drop(port);
-    supervisor.stop().map_err(Error::engine("stop the engine"))?;
+    supervisor.stop();
 
     let report =
         RestartReport { serving_us: serving.percentiles(), answered_us: answered.percentiles(), kills };

@@ -99,21 +99,32 @@ pub fn run(trial: &Trial<'_>, folder: &DataFolder) -> Result<Outcome, Error> {
 
     let shared = Arc::new(share(trial, names, Arc::clone(&owners), shards));
     let before = counters(&engine);
-    let (mut results, slices, kills, machine_kills) = offer_load(trial, &path, &shared, &mut engine)?;
-    let counters = before.zip(counters(&engine)).map(|(before, after)| after.since(&before));
+    let (mut results, slices, crashed) = offer_load(trial, &path, &shared, &mut engine)?;
+    let counters = before.zip(counters(&engine)).map(|(before, mut after)| {
+        after.add(&crashed.lost);
+        after.since(&before)
+    });
     let mut port = FrontPort::connect(&path)?;
     let verified = stories::verify(&mut port, &names, &owners, shards, &results.tally)?;
     drop(port);
     match engine {
-        Engine::Here(supervisor) => supervisor.stop().map_err(Error::engine("stop the engine"))?,
+        Engine::Here(supervisor) => supervisor.stop(),
         Engine::Child(host) => host.stop()?,
     }
     results.wrong_rows += verified.wrong_rows;
     let seconds = results.phase().seconds();
+    let Crashed { kills, machine_kills, .. } = crashed;
     Ok(Outcome { results, slices, seconds, kills, machine_kills, verified, counters })
 }
 
-type Offered = (Results, Vec<Slice>, Vec<Kill>, Vec<MachineKill>);
+/// Who was killed.
+#[derive(Debug, Default)]
+struct Crashed {
+    kills: Vec<Kill>,
+    machine_kills: Vec<MachineKill>,
+    /// What the killed processes had counted.
+    lost: Counters,
+}
 
 /// Runs the generators in threads of their own, and the killing in this one.
 fn offer_load(
@@ -121,7 +132,7 @@ fn offer_load(
     path: &Path,
     shared: &Arc<Shared>,
     engine: &mut Engine,
-) -> Result<Offered, Error> {
+) -> Result<(Results, Vec<Slice>, Crashed), Error> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..trial.load.generators)
             .map(|index| scope.spawn(move || generate(trial, path, shared, index)))
@@ -141,32 +152,29 @@ fn offer_load(
                 Some(all) => all.add(results),
             }
         }
-        let (kills, machine_kills) = crashed?;
+        let crashed = crashed?;
         let results = all.expect("there is at least one generator");
-        Ok((results, timeline::merge(&timelines), kills, machine_kills))
+        Ok((results, timeline::merge(&timelines), crashed))
     })
 }
 
 /// Kills who is to be killed while the generators run.
-fn inject(
-    trial: &Trial<'_>,
-    path: &Path,
-    shared: &Shared,
-    engine: &mut Engine,
-) -> Result<(Vec<Kill>, Vec<MachineKill>), Error> {
+fn inject(trial: &Trial<'_>, path: &Path, shared: &Shared, engine: &mut Engine) -> Result<Crashed, Error> {
     let start_ns = trial.warmup.as_nanos() as u64;
     let schedule = |every| crash::Schedule { every, kills_max: trial.kills_max, start_ns };
+    let mut crashed = Crashed::default();
     match (trial.crashes, engine) {
-        (Crashes::None, _) => Ok((Vec::new(), Vec::new())),
+        (Crashes::None, _) => {}
         (Crashes::Shards(every, signal), Engine::Here(supervisor)) => {
-            let kills = crash::kill_shards(supervisor, shared, schedule(every), signal, trial.load.seed)?;
-            Ok((kills, Vec::new()))
+            (crashed.kills, crashed.lost) =
+                crash::kill_shards(supervisor, shared, schedule(every), signal, trial.load.seed)?;
         }
         (Crashes::Everything(every), Engine::Child(host)) => {
-            Ok((Vec::new(), crash::kill_everything(host, path, shared, schedule(every))?))
+            crashed.machine_kills = crash::kill_everything(host, path, shared, schedule(every))?;
         }
         _ => unreachable!("the engine was started for the crashes asked for"),
     }
+    Ok(crashed)
 }
 
 /// One generator's thread.

@@ -67,6 +67,7 @@ fn answered(completion: Completion) -> Answered {
 fn refused(error: FrontError) -> Refused {
     match error {
         FrontError::Busy => Refused::Busy,
-        other => Refused::Gone(other.to_string()),
+        FrontError::Gone(reason) => Refused::Gone(reason),
+        other => Refused::Invalid(other.to_string()),
     }
 }

@@ -33,6 +33,10 @@ const SLEEP_WAITING_MAX: Duration = Duration::from_millis(1);
 /// How long everything may stand still after the end before the rest counts as never answered.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Votes or keys of one message; what is more goes in another. Votes have 24 bytes.
+const MESSAGE_ROWS_MAX: u32 = 10_000;
+const _: () = assert!(MESSAGE_ROWS_MAX as usize * 24 <= runtime::front::WRITE_BYTES_MAX);
+
 /// What all generators of a run share.
 #[derive(Debug)]
 pub struct Shared {
@@ -191,32 +195,41 @@ impl<P: Port> Generator<P> {
         let shared = Arc::clone(&self.shared);
         for _ in 0..shared.batch {
             let story = shared.zipf.pick(&mut self.rng);
-            let read = self.rng.u8(..100) < shared.reads_percent;
-            if read {
-                let owner = usize::from(shared.owners[story as usize]);
-                self.writer.push_key(story, &mut self.open_lookups[owner]);
+            if self.rng.u8(..100) < shared.reads_percent {
+                let owner = ShardId(shared.owners[story as usize]);
+                let open = &mut self.open_lookups[usize::from(owner.0)];
+                self.writer.push_key(story, open);
+                if open.count == MESSAGE_ROWS_MAX {
+                    self.close(Kind::Lookups, owner, due_ns, only_room);
+                }
             } else {
                 self.user += 1;
                 let (owner, row) = self.writer.vote(story, self.user);
-                self.open_votes[usize::from(owner.0)].push(row);
+                let open = &mut self.open_votes[usize::from(owner.0)];
+                open.push(row);
+                if open.count == MESSAGE_ROWS_MAX {
+                    self.close(Kind::Votes, owner, due_ns, only_room);
+                }
             }
         }
         for shard in (0..shared.shards).map(ShardId) {
-            let full = only_room && self.lanes.pending(shard) >= shared.in_flight_max;
-            for kind in [Kind::Votes, Kind::Lookups] {
-                let open = match kind {
-                    Kind::Votes => &mut self.open_votes[usize::from(shard.0)],
-                    _ => &mut self.open_lookups[usize::from(shard.0)],
-                };
-                if full {
-                    open.clear();
-                }
-                if open.is_empty() {
-                    continue;
-                }
-                let rows = mem::replace(open, self.lanes.buffer());
-                self.lanes.push(Message { kind, shard, due_ns, rows, again: false });
-            }
+            self.close(Kind::Votes, shard, due_ns, only_room);
+            self.close(Kind::Lookups, shard, due_ns, only_room);
+        }
+    }
+
+    /// Puts what has been gathered for a shard into its lane as one message.
+    fn close(&mut self, kind: Kind, shard: ShardId, due_ns: u64, only_room: bool) {
+        let open = match kind {
+            Kind::Votes => &mut self.open_votes[usize::from(shard.0)],
+            _ => &mut self.open_lookups[usize::from(shard.0)],
+        };
+        if only_room && self.lanes.pending(shard) >= self.shared.in_flight_max {
+            open.clear();
+        }
+        if !open.is_empty() {
+            let rows = mem::replace(open, self.lanes.buffer());
+            self.lanes.push(Message { kind, shard, due_ns, rows, again: false });
         }
     }
 
@@ -281,6 +294,9 @@ impl<P: Port> Generator<P> {
 
     /// The machine is gone: connects to its successor and sends everything unanswered again.
     fn start_over(&mut self, refused: Refused) -> Result<(), Error> {
+        if let Refused::Invalid(reason) = refused {
+            return Err(Error::Engine { action: "send", reason });
+        }
         assert_ne!(refused, Refused::Busy, "a full ring is not the end");
         self.port.reconnect()?;
         self.lanes.send_again();

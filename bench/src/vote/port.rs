@@ -16,12 +16,15 @@ pub enum Refused {
     Busy,
     /// The whole machine is gone, and all that was under way with it.
     Gone(String),
+    /// The engine does not understand it: a mistake of ours, or another plan than we think.
+    Invalid(String),
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refused::Busy => write!(formatter, "too much is waiting"),
+            Refused::Invalid(reason) => write!(formatter, "not understood: {reason}"),
             Refused::Gone(reason) => write!(formatter, "the machine is gone: {reason}"),
         }
     }
