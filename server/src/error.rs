@@ -50,7 +50,7 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// Shards did not start or stop as they should.
+    /// The shards cannot be started; the message says why.
     #[error(transparent)]
     Start(#[from] runtime::live::StartError),
     /// The connection to the shards failed.
@@ -72,6 +72,22 @@ pub enum Error {
         seconds: u64,
         /// Writes that were sent.
         writes: usize,
+    },
+    /// Shards did not come to serve.
+    #[error("the shards do not serve after {seconds} s: {shards}")]
+    NotServing {
+        /// How long.
+        seconds: u64,
+        /// What each is doing.
+        shards: String,
+    },
+    /// The dataflow went on although no writes were left.
+    #[error("the dataflow is not quiet after {seconds} s: {shards}")]
+    NotQuiet {
+        /// How long.
+        seconds: u64,
+        /// What each shard is doing.
+        shards: String,
     },
     /// A benchmark gave no figures.
     #[error(transparent)]

@@ -32,9 +32,9 @@ fn main() -> ExitCode {
         None => serve::run(&cli.serve),
         Some(Command::Demo(options)) => demo::run(&options),
         Some(Command::Doctor(options)) => Ok(doctor::run(&options)),
-        Some(Command::Bench(command)) => bench::run(command).map_err(Error::from),
+        Some(Command::Bench(command)) => bench::run(&command).map_err(Error::from),
         Some(Command::Sim(arguments)) => Ok(exit_code(runtime::sim::cli::execute(&arguments))),
-        Some(Command::Shard(arguments)) => Ok(exit_code(runtime::live::shard_main(&arguments))),
+        Some(Command::Shard { arguments }) => Ok(runtime::live::shard_main(arguments)),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("sakia: {error}");

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use runtime::live::supervisor::{Options, Supervisor};
+use runtime::live::{Options, StartError, Supervisor};
 
 use crate::cli::ServeOptions;
 use crate::doctor;
@@ -15,36 +15,59 @@ use crate::signals::{Stop, signal_name};
 
 /// How often the loop looks for news.
 const TICK: Duration = Duration::from_millis(200);
-/// How long shards may take to serve at the start: they replay their logs first.
-const SERVING_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
     doctor::require_startable()?;
     let stop = Stop::listen()?;
-    let shards = options.shards.unwrap_or_else(doctor::core_count);
-    let start = Options { stall_timeout: options.stall_timeout, ..Options::new(&options.data, shards) };
-    let supervisor = Supervisor::start(start)?;
-    supervisor.wait_serving(SERVING_TIMEOUT)?;
-    announce(options, &supervisor);
+    let mut start = Options::new(&options.data, options.shards.unwrap_or_else(doctor::core_count));
+    start.stall_timeout = options.stall_timeout;
+    start.cores = doctor::core_ids();
+    let supervisor = match Supervisor::start(start.clone()) {
+        // One shard per core is only what a new folder gets; an old one keeps what it has.
+        Err(StartError::ShardCount { existing, .. }) if options.shards.is_none() => {
+            start.shards = existing;
+            Supervisor::start(start.clone())?
+        }
+        started => started?,
+    };
+    // They replay their logs first, which may take a while; a signal ends that as well.
+    while !supervisor.wait_serving(TICK) {
+        if let Some(request) = stop.wait(Duration::ZERO) {
+            println!("{}: stopped before all shards served", request.name());
+            supervisor.stop();
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+    announce(&start, &supervisor);
     watch(&supervisor, &stop);
-    supervisor.stop()?;
+    supervisor.stop();
     println!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
 /// Says what runs where.
-fn announce(options: &ServeOptions, supervisor: &Supervisor) {
-    println!("sakia {} serves {}", env!("CARGO_PKG_VERSION"), options.data.display());
+fn announce(options: &Options, supervisor: &Supervisor) {
+    println!("sakia {} serves {}", env!("CARGO_PKG_VERSION"), supervisor.folder().display());
     println!("  supervisor  pid {}", std::process::id());
     for status in supervisor.status() {
-        println!("  shard {:<4}  pid {}, core {}", status.shard.0, status.pid, status.core);
+        let index = usize::from(status.shard.0);
+        let pid = status.pid.map_or("none".to_owned(), |pid| pid.to_string());
+        let core = options.cores.get(index % options.cores.len().max(1)).map_or(0, |core| *core);
+        let log = runtime::live::layout::DataFolder(supervisor.folder().to_owned()).shard_log(status.shard);
+        println!("  shard {index:<4}  pid {pid}, core {core}, log in {}", log.display());
+        if let Some(why) = &status.quarantined {
+            println!("    is down: {why}");
+        }
     }
+    println!("  fronts      connect through the data folder");
+    println!("ready");
 }
 
 /// Tells the news until a signal comes.
 fn watch(supervisor: &Supervisor, stop: &Stop) {
     let mut told = 0;
+    let mut down = vec![false; usize::from(supervisor.shards())];
     loop {
         let request = stop.wait(TICK);
         let recoveries = supervisor.recoveries();
@@ -57,6 +80,12 @@ fn watch(supervisor: &Supervisor, stop: &Stop) {
             );
         }
         told = recoveries.len();
+        for (status, down) in supervisor.status().iter().zip(&mut down) {
+            if let (Some(why), false) = (&status.quarantined, *down) {
+                println!("shard {} is down: {why}", status.shard.0);
+                *down = true;
+            }
+        }
         if let Some(request) = request {
             println!("{}: stopping", request.name());
             return;

@@ -172,7 +172,7 @@ struct Zone {
 
 /// Everything the demo feeds to the shards.
 pub struct Data {
-    /// In the order of the file: by scheduled day.
+    /// By scheduled time.
     pub flights: Vec<Flight>,
     /// All carriers of the flights.
     pub airlines: Vec<Airline>,
@@ -183,32 +183,31 @@ pub struct Data {
 }
 
 impl Data {
-    /// Reads the embedded files, the first `flights_max` flights of them. An error means that the binary was built
+    /// Reads the embedded files, the first `flights_max` flights of the year. An error means that the binary was built
     /// from damaged files.
     pub fn load(flights_max: usize) -> Result<Data, Error> {
-        let airports = read(AIRPORTS, "airports.csv", usize::MAX, airport)?;
+        let airports = read(AIRPORTS, "airports.csv", airport)?;
         let zones = airports.iter().map(|airport| (airport.faa, airport.zone)).collect();
         let flights = read(flate2::read::GzDecoder::new(FLIGHTS), "flights.csv.gz", flights_max, |row| {
             flight(row, &zones)
         })?;
         Ok(Data {
             flights,
-            airlines: read(AIRLINES, "airlines.csv", usize::MAX, airline)?,
+            airlines: read(AIRLINES, "airlines.csv", airline)?,
             airports,
-            planes: read(PLANES, "planes.csv", usize::MAX, plane)?,
+            planes: read(PLANES, "planes.csv", plane)?,
         })
     }
 }
 
-/// Reads at most `rows_max` rows of a file with `parse`, which answers `None` for a row it cannot make sense of.
+/// Reads the rows of a file with `parse`, which answers `None` for a row it cannot make sense of.
 fn read<T>(
     source: impl Read,
     file: &'static str,
-    rows_max: usize,
     parse: impl Fn(&StringRecord) -> Option<T>,
 ) -> Result<Vec<T>, Error> {
     let mut reader = csv::Reader::from_reader(source);
-    let rows = reader.records().take(rows_max).enumerate().map(|(index, record)| {
+    let rows = reader.records().enumerate().map(|(index, record)| {
         // The header is line 1, and no field of these files contains a line break.
         let damaged = |what: String| Error::Data { file, line: index + 2, what };
         let record = record.map_err(|error| damaged(error.to_string()))?;

@@ -7,12 +7,12 @@
 use std::time::{Duration, Instant};
 
 use runtime::ShardId;
-use runtime::live::supervisor::Supervisor;
+use runtime::live::Supervisor;
+use runtime::live::control::Phase;
 use rustix::process::Signal;
 
 use super::show::Show;
 use crate::cli::DemoOptions;
-use crate::error::Error;
 use crate::signals::signal_name;
 
 /// How shards die: at once, by a bad access, by their own decision, by not answering any more.
@@ -40,21 +40,24 @@ impl Killer {
     }
 
     /// Kills a shard if it is time.
-    pub fn tick(&mut self, supervisor: &Supervisor, show: &Show) -> Result<(), Error> {
-        let Some(every) = self.every else { return Ok(()) };
+    pub fn tick(&mut self, supervisor: &Supervisor, show: &Show) {
+        let Some(every) = self.every else { return };
         if Instant::now() < self.next {
-            return Ok(());
+            return;
         }
-        let serving: Vec<ShardId> =
-            supervisor.status().iter().filter(|status| status.serving()).map(|status| status.shard).collect();
-        let Some(shard) = self.random.choice(serving) else { return Ok(()) };
+        let status = supervisor.status();
+        let serving = status.iter().filter(|status| status.phase == Phase::Running && status.pid.is_some());
+        let serving: Vec<ShardId> = serving.map(|status| status.shard).collect();
+        let Some(shard) = self.random.choice(serving) else { return };
         let signal = self.random.choice(SIGNALS).expect("there are signals");
-        supervisor.kill(shard, signal.as_raw())?;
+        if !supervisor.kill(shard, signal.as_raw()) {
+            // It ended by itself in this very moment; the next tick finds another.
+            return;
+        }
         show.line(format!("  shard {} gets {}", shard.0, signal_name(signal.as_raw())));
         self.next += every;
         // After a long pause there is one kill, not all that were missed.
         self.next = self.next.max(Instant::now());
-        Ok(())
     }
 
     /// Shows the recoveries that are new.

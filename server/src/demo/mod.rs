@@ -12,10 +12,13 @@
 
 mod data;
 mod feed;
+#[cfg(test)]
+mod in_process;
 mod kills;
 mod oracle;
 mod plan;
 mod questions;
+mod quiet;
 mod reader;
 mod report;
 mod show;
@@ -25,10 +28,10 @@ mod timeline;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use runtime::front::Front;
-use runtime::live::supervisor::{Options, Supervisor};
+use runtime::live::{Options, Supervisor};
 
 use crate::cli::DemoOptions;
 use crate::doctor;
@@ -83,7 +86,7 @@ pub fn run(options: &DemoOptions) -> Result<ExitCode, Error> {
         }
         None => stream.judge(&supervisor, streamed, &mut show),
     };
-    supervisor.stop()?;
+    supervisor.stop();
     home.close()?;
     outcome
 }
@@ -93,7 +96,12 @@ fn start(folder: &Path, shards: u16) -> Result<Supervisor, Error> {
     let mut options = Options::new(folder, shards);
     options.plan = Some(plan::plan()?);
     let supervisor = Supervisor::start(options)?;
-    supervisor.wait_serving(SERVING_TIMEOUT)?;
+    if !supervisor.wait_serving(SERVING_TIMEOUT) {
+        let status = supervisor.status();
+        let shards = status.iter().map(|status| format!("shard {} is {:?}", status.shard.0, status.phase));
+        let shards = shards.collect::<Vec<_>>().join(", ");
+        return Err(Error::NotServing { seconds: SERVING_TIMEOUT.as_secs(), shards });
+    }
     Ok(supervisor)
 }
 
@@ -149,7 +157,7 @@ impl Stream<'_> {
             }
             show.progress(progress.acknowledged.load(Ordering::Relaxed), progress.at());
             if broken_off.is_none() && !done() {
-                killer.tick(supervisor, show)?;
+                killer.tick(supervisor, show);
             }
             killer.show_recoveries(supervisor, show);
         }
@@ -158,7 +166,7 @@ impl Stream<'_> {
 
     /// Waits until the dataflow is quiet, asks the oracle, compares and reports.
     fn judge(&self, supervisor: &Supervisor, streamed: Streamed, show: &mut Show) -> Result<ExitCode, Error> {
-        supervisor.wait_quiet(QUIET_TIMEOUT)?;
+        quiet::wait_quiet(self.folder, QUIET_TIMEOUT)?;
         show.finish();
         let oracle = Oracle::new(self.data)?;
         oracle.apply(self.data, streamed.fed.events(self.timeline))?;

@@ -4,7 +4,7 @@
 //! late; no lookup fails; and nobody sees a shard go back in time. For the last it watches a figure that can only
 //! grow: how many flights of a carrier have arrived.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ pub fn read(folder: &Path, data: &Data, seed: u64, over: &AtomicBool) -> Result<
     }
     let mut random = fastrand::Rng::with_seed(seed);
     let mut read = Read::default();
-    let mut grown: HashMap<Value, i64> = HashMap::new();
+    let mut grown: BTreeMap<Value, i64> = BTreeMap::new();
     while !over.load(Ordering::Relaxed) {
         let (view, keys) = &targets[random.usize(..targets.len())];
         let key = &keys[random.usize(..keys.len())];
@@ -98,7 +98,12 @@ pub fn lookup(front: &mut Front, view: &ViewSpec, key: &Value) -> Result<Result<
 }
 
 /// Compares a figure that only grows with what it was when it was last seen.
-fn watch_growth(view: &ViewSpec, rows: &Rows, grown: &mut HashMap<Value, i64>, complaints: &mut Vec<String>) {
+fn watch_growth(
+    view: &ViewSpec,
+    rows: &Rows,
+    grown: &mut BTreeMap<Value, i64>,
+    complaints: &mut Vec<String>,
+) {
     let (name, column) = GROWING;
     if view.name != name {
         return;

@@ -5,6 +5,8 @@ use std::io;
 use glommio::LocalExecutorBuilder;
 use io_uring::{IoUring, Probe, opcode};
 
+use rustix::thread::CpuSet;
+
 use super::Check;
 
 /// The oldest kernel that Glommio runs on.
@@ -60,6 +62,12 @@ pub fn core_count() -> u16 {
         Err(_) => std::thread::available_parallelism().map_or(1, |count| count.get() as u32),
     };
     u16::try_from(cores).unwrap_or(u16::MAX).max(1)
+}
+
+/// The cores this process may run on, by number.
+pub fn core_ids() -> Vec<usize> {
+    let mask = rustix::thread::sched_getaffinity(None).unwrap_or_default();
+    (0..CpuSet::MAX_CPU).filter(|core| mask.is_set(*core)).collect()
 }
 
 /// Whether io_uring can be used: a ring is set up, asked for the operations that shards need, and an executor is
@@ -162,6 +170,7 @@ mod tests {
     #[test]
     fn there_is_at_least_one_core() {
         assert!(core_count() >= 1);
+        assert!(!core_ids().is_empty());
         assert!(cores().verdict != Verdict::Fail);
     }
 }

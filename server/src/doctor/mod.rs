@@ -14,6 +14,8 @@ use std::process::ExitCode;
 use crate::cli::DoctorOptions;
 use crate::error::Error;
 
+pub use kernel::{core_count, core_ids};
+
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
