@@ -1,0 +1,5 @@
+//! Real processes, real logs, real rings: what happens to the data and to the clients when parts are killed.
+
+mod database;
+mod deaths;
+mod faults;
