@@ -173,7 +173,7 @@ impl Arrangement {
 
     /// Brings what keys of these hashes need into the cache: first the slots, then what lies at their positions.
     pub fn touch(&self, hashes: &[u64]) {
-        self.index.touch(hashes, |position| self.arena.bytes(position)[0]);
+        self.index.touch(hashes, |position| self.arena.touch(position));
     }
 
     #[inline]

@@ -69,8 +69,13 @@ impl Index {
                 seen ^= old.table.home_slot(*hash);
             }
         }
-        let mut bytes = 0;
+        let (mut bytes, mut last) = (0, None);
         for hash in hashes {
+            // Equal keys often follow each other: a row and the one that takes its place.
+            if last == Some(hash) {
+                continue;
+            }
+            last = Some(hash);
             if let Some(position) = self.find(*hash, |_| true) {
                 bytes ^= block(position);
             }

@@ -15,7 +15,7 @@
 //!
 //! NULL in a key equals nothing: such rows find no partner, and a left join passes them on with NULLs.
 
-use crate::batch::DeltaBuffer;
+use crate::batch::{DeltaBuffer, Deltas};
 use crate::combine::Combiner;
 use crate::dataflow::Node;
 use crate::hash::{KeyColumns, hash_key, keys_equal};
@@ -116,9 +116,11 @@ impl Join {
     /// dA * B
     fn join_left(&mut self, nodes: &[Node], left: &DeltaBuffer, out: &mut DeltaBuffer) {
         let Join { left: side, right: other, pairs, .. } = self;
-        each_with_hash(side, nodes, other.source, left, |hash, row, weight, key| {
-            for (right, right_weight) in other.source.matches(nodes, hash, row, key) {
-                pairs.append(row, right, weight.wrapping_mul(right_weight), out);
+        each_key(side, nodes, other.source, left, |hash, deltas, key| {
+            for (right, right_weight) in other.source.matches(nodes, hash, deltas.first_row(), key) {
+                for (row, weight) in deltas {
+                    pairs.append(row, right, weight.wrapping_mul(right_weight), out);
+                }
             }
         });
     }
@@ -126,9 +128,11 @@ impl Join {
     /// A * dB
     fn join_right(&mut self, nodes: &[Node], right: &DeltaBuffer, out: &mut DeltaBuffer) {
         let Join { right: side, left: other, pairs, .. } = self;
-        each_with_hash(side, nodes, other.source, right, |hash, row, weight, key| {
-            for (left, left_weight) in other.source.matches(nodes, hash, row, key) {
-                pairs.append(left, row, weight.wrapping_mul(left_weight), out);
+        each_key(side, nodes, other.source, right, |hash, deltas, key| {
+            for (left, left_weight) in other.source.matches(nodes, hash, deltas.first_row(), key) {
+                for (row, weight) in deltas {
+                    pairs.append(left, row, weight.wrapping_mul(left_weight), out);
+                }
             }
         });
     }
@@ -224,25 +228,38 @@ impl Delta {
     }
 }
 
-/// Calls `each` for every delta of a side whose key is not NULL, group by group: first all hashes of a group, whose
-/// places in the other side are brought into the cache together.
+/// Calls `each` for the deltas of a side, except those whose key is NULL. It gets the deltas of equal keys
+/// that follow each other at once: mostly a row and the one that takes its place.
+///
+/// This goes group by group: first all hashes of a group, whose places in the other side are brought into the cache
+/// together.
 #[inline]
-fn each_with_hash(
+fn each_key(
     side: &mut Side,
     nodes: &[Node],
     other: Source,
     deltas: &DeltaBuffer,
-    mut each: impl FnMut(u64, Row<'_>, i64, &KeyColumns),
+    mut each: impl FnMut(u64, Deltas<'_>, &KeyColumns),
 ) {
+    let Side { key, hashes, .. } = side;
     let mut rest = deltas.deltas();
     while !rest.0.is_empty() {
-        let group = rest;
-        side.hashes.clear();
-        side.hashes.extend(rest.by_ref().take(GROUP_DELTAS).map(|(row, _)| hash_key(row, &side.key)));
-        other.touch(nodes, &side.hashes);
-        for (hash, (row, weight)) in side.hashes.iter().zip(group) {
-            if !side.key.any_null(row) {
-                each(*hash, row, weight, &side.key);
+        let mut group = rest;
+        hashes.clear();
+        hashes.extend(rest.by_ref().take(GROUP_DELTAS).map(|(row, _)| hash_key(row, key)));
+        other.touch(nodes, hashes);
+        let mut at = 0;
+        while at < hashes.len() {
+            let run = group;
+            let (first, _) = group.next().expect("there is a delta for each hash");
+            let hash = hashes[at];
+            at += 1;
+            while at < hashes.len() && hashes[at] == hash && keys_equal(group.first_row(), key, first, key) {
+                group.next();
+                at += 1;
+            }
+            if !key.any_null(first) {
+                each(hash, Deltas(&run.0[..run.0.len() - group.0.len()]), key);
             }
         }
     }

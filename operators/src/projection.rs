@@ -4,7 +4,10 @@
 //! byte is written, so it goes straight to where it is sent from; a row without NULLs costs one pass over its columns.
 
 use crate::batch::DeltaBuffer;
-use crate::row::{Row, RowBuilder, slots_start};
+use crate::row::{Row, RowBuilder};
+
+/// Rows of up to this many columns keep all of their null bits in the header.
+const SHORT_COLUMNS: usize = 16;
 
 /// A column of the row that is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,43 +33,40 @@ impl Projection {
         Projection { columns, builder: RowBuilder::new() }
     }
 
-    /// The columns.
-    pub fn columns(&self) -> &[ProjectedColumn] {
-        &self.columns
-    }
-
     /// Appends the row made of `first` and `second` to `out`.
     #[inline]
     pub fn append(&mut self, first: Row<'_>, second: Row<'_>, weight: i64, out: &mut DeltaBuffer) {
         if weight == 0 {
             return;
         }
-        if first.has_null_bits() || second.has_null_bits() || self.columns.len() > 16 {
+        if first.has_null_bits() || second.has_null_bits() || self.columns.len() > SHORT_COLUMNS {
             return self.append_slowly(first, Some(second), weight, out);
         }
-        let rows = [first, second];
-        let fixed = slots_start(self.columns.len()) + self.columns.len() * 8;
-        let tail: usize = self
-            .columns
-            .iter()
-            .filter(|c| c.in_tail)
-            .map(|c| (rows[c.side].slot(c.index) >> 32) as usize)
-            .sum();
-        let length = (fixed + tail).next_multiple_of(8);
-        let row = out.push_zeroed(length, weight);
-        row[..4].copy_from_slice(&(length as u32).to_le_bytes());
-        row[4..6].copy_from_slice(&(self.columns.len() as u16).to_le_bytes());
+        let rows = [first.short(), second.short()];
+        let mut head = [0; 16 + SHORT_COLUMNS * 8];
+        let fixed = 8 + self.columns.len() * 8;
         let mut tail_end = fixed;
-        for (column, at) in self.columns.iter().zip((8..).step_by(8)) {
-            let mut slot = rows[column.side].slot(column.index);
+        for (column, slot) in self.columns.iter().zip(head[16..].chunks_exact_mut(8)) {
+            let mut value = rows[column.side].slot(column.index);
             if column.in_tail {
-                let value = rows[column.side].bytes(column.index);
-                slot = tail_end as u64 | (value.len() as u64) << 32;
-                row[tail_end..tail_end + value.len()].copy_from_slice(value);
-                tail_end += value.len();
+                let length = value >> 32;
+                value = tail_end as u64 | length << 32;
+                tail_end += length as usize;
             }
-            row[at..at + 8].copy_from_slice(&slot.to_le_bytes());
+            slot.copy_from_slice(&value.to_le_bytes());
         }
+        let length = tail_end.next_multiple_of(8);
+        head[..8].copy_from_slice(&weight.to_le_bytes());
+        head[8..16].copy_from_slice(&(length as u64 | (self.columns.len() as u64) << 32).to_le_bytes());
+        out.deltas.reserve(8 + length);
+        out.deltas.extend_from_slice(&head[..8 + fixed]);
+        if tail_end > fixed {
+            for column in self.columns.iter().filter(|column| column.in_tail) {
+                out.deltas.extend_from_slice([first, second][column.side].bytes(column.index));
+            }
+            out.deltas.extend_from_slice(&[0; 8][..length - tail_end]);
+        }
+        out.count += 1;
     }
 
     /// Appends the row made of `first` and NULLs.

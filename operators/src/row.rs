@@ -61,16 +61,24 @@ impl<'a> Row<'a> {
         u64_at(self.0, HEADER_BYTES + bit / 64 * 8) >> (bit % 64) & 1 == 1
     }
 
-    /// Whether any column may be NULL: surely none is if this is false.
+    /// False if the row has at most 16 columns and none of them is NULL.
     #[inline]
     pub(crate) fn has_null_bits(self) -> bool {
-        self.0[6] != 0 || self.0[7] != 0 || self.len() > 16
+        // Column count and null bits are the upper half of the header's word.
+        u64_at(self.0, 0) >> 32 > 16
     }
 
     /// The raw slot of a column: its value if inline, offset and length if in the tail.
     #[inline]
     pub fn slot(self, column: usize) -> u64 {
         u64_at(self.0, slots_start(self.len()) + column * 8)
+    }
+
+    /// The slots of a row that [`Row::has_null_bits`] says to be short.
+    #[inline]
+    pub(crate) fn short(self) -> ShortRow<'a> {
+        debug_assert!(self.len() <= 16);
+        ShortRow(&self.0[HEADER_BYTES..])
     }
 
     /// Where the slot of a column begins.
@@ -141,6 +149,17 @@ impl<'a> Row<'a> {
         let values: Vec<String> =
             types.iter().enumerate().map(|(i, ty)| self.datum(i, *ty).to_string()).collect();
         format!("({})", values.join(", "))
+    }
+}
+
+/// A row of at most 16 columns from its slots on.
+#[derive(Clone, Copy)]
+pub(crate) struct ShortRow<'a>(&'a [u8]);
+
+impl ShortRow<'_> {
+    #[inline]
+    pub(crate) fn slot(self, column: usize) -> u64 {
+        u64_at(self.0, column * 8)
     }
 }
 
@@ -477,7 +496,7 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 }
 
 #[inline]
-pub(crate) const fn slots_start(columns: usize) -> usize {
+const fn slots_start(columns: usize) -> usize {
     if columns <= 16 { HEADER_BYTES } else { HEADER_BYTES + (columns - 16).div_ceil(64) * 8 }
 }
 
