@@ -5,6 +5,9 @@ use super::world::{Mood, World, say};
 use crate::clock::{FrontSlot, Link, ShardId};
 use crate::recovery::Receiver;
 
+/// Moves that may turn out to move nothing before another one has its chance to go wrong.
+const TRY_COUNT_MAX: u32 = 8;
+
 /// The moves, with their weights; flushing has the climate's.
 #[derive(Clone, Copy)]
 enum Move {
@@ -64,72 +67,113 @@ impl World {
             (Move::Publish, 25),
             (Move::Flush, flushing),
             (Move::Complete, flushing),
-            (Move::Release, 6),
-            (Move::FrontComes, 6),
+            (Move::Release, 4),
+            (Move::FrontComes, 3),
             (Move::Late, 1),
             (Move::Mood, 2),
         ];
-        let mut dice = self.rng.u32(0..weights.iter().map(|(_, weight)| weight).sum());
-        let chosen = weights.iter().find(|(_, weight)| {
-            let hit = dice < *weight;
-            dice = dice.wrapping_sub(if hit { 0 } else { *weight });
-            hit
-        });
-        let (chosen, _) = chosen.expect("the dice lies below the sum");
-        self.make(*chosen)
+        let sum = weights.iter().map(|(_, weight)| weight).sum();
+        for _ in 0..TRY_COUNT_MAX {
+            let mut dice = self.rng.u32(0..sum);
+            let chosen = weights.iter().find(|(_, weight)| {
+                let hit = dice < *weight;
+                dice = dice.wrapping_sub(if hit { 0 } else { *weight });
+                hit
+            });
+            let (chosen, _) = chosen.expect("the dice lies below the sum");
+            if self.make(*chosen)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
+    /// Tries the move at a random shard, then at the others in turn, until something moves.
     fn make(&mut self, chosen: Move) -> Result<bool, Failure> {
-        let id = self.any_shard();
-        let index = usize::from(id.0);
-        let count_max = self.rng.u32(1..=self.climate.count_max);
-        let of_shard = !matches!(chosen, Move::Ask | Move::Push | Move::Poll | Move::FrontComes | Move::Late | Move::Mood);
-        if of_shard && self.moods[index] == Mood::Asleep {
-            return Ok(false);
+        let first = self.rng.u16(0..self.ground.shards);
+        for k in 0..self.ground.shards {
+            let id = ShardId((first + k) % self.ground.shards);
+            if self.make_at(chosen, id)? {
+                return Ok(true);
+            }
         }
+        Ok(false)
+    }
+
+    fn make_at(&mut self, chosen: Move, id: ShardId) -> Result<bool, Failure> {
+        let index = usize::from(id.0);
+        let mood = self.moods[index];
+        let count_max = self.rng.u32(1..=self.climate.count_max);
         match chosen {
             Move::Ask => Ok(self.ask()),
-            Move::Push => {
-                let front = self.any_front();
-                Ok(self.fronts[front].as_mut().is_some_and(|front| front.push(id, count_max) > 0))
+            Move::Push => Ok(self.push_somewhere(id, count_max)),
+            Move::Poll => self.poll_somewhere(id, count_max),
+            Move::FrontComes => Ok(self.front_comes_somewhere()),
+            Move::Late => Ok(self.disks[index].land_orphan(&mut self.rng)),
+            Move::Mood => {
+                self.moods[index] = [Mood::Busy, Mood::Lazy, Mood::Lazy, Mood::Asleep][self.rng.usize(0..4)];
+                Ok(true)
             }
-            Move::Poll => {
-                let front = self.any_front();
-                let Some(front) = &mut self.fronts[front] else { return Ok(false) };
-                Ok(front.poll(id, count_max, &mut self.ledger)? > 0)
-            }
+            _ if mood == Mood::Asleep => Ok(false),
             Move::Tell => self.tell(id),
             Move::Boot => {
                 let records = self.rng.u32(1..60);
                 self.boot(id, records)
             }
-            Move::Admit => {
-                let slot = FrontSlot(self.any_front() as u16);
-                self.admit(id, slot, count_max)
-            }
+            Move::Admit => self.admit_somewhere(id, count_max),
             Move::Step => self.step_somewhere(id, count_max),
             Move::Publish => self.publish_somewhere(id, count_max),
-            Move::Flush if self.moods[index] == Mood::Lazy && self.rng.u32(0..20) > 0 => Ok(false),
+            Move::Flush if mood == Mood::Lazy && self.rng.u32(0..20) > 0 => Ok(false),
             Move::Flush => {
                 let process = self.processes[index].as_mut();
                 Ok(process.is_some_and(|process| process.flush(&self.ground, &mut self.disks[index])))
             }
             Move::Complete => Ok(self.complete(id)),
-            Move::Release => Ok(self.release(id)),
-            Move::FrontComes => {
-                let slot = self.any_front();
-                let free = self.fronts[slot].is_none();
-                if free {
-                    self.front_comes(slot);
-                }
-                Ok(free)
+            Move::Release => {
+                self.release(id);
+                // Whether anything was released cannot be seen; another shard has its turn another time.
+                Ok(true)
             }
-            Move::Mood => {
-                self.moods[index] = [Mood::Busy, Mood::Lazy, Mood::Lazy, Mood::Asleep][self.rng.usize(0..4)];
-                Ok(false)
-            }
-            Move::Late => Ok(self.disks[index].land_orphan(&mut self.rng)),
         }
+    }
+
+    /// All fronts that live, from a random one on.
+    fn fronts_in_turn(&mut self) -> impl Iterator<Item = usize> + use<> {
+        let (first, count) = (self.any_front(), self.fronts.len());
+        let living: Vec<bool> = self.fronts.iter().map(Option::is_some).collect();
+        (first..first + count).map(move |slot| slot % count).filter(move |slot| living[*slot])
+    }
+
+    fn push_somewhere(&mut self, id: ShardId, count_max: u32) -> bool {
+        self.fronts_in_turn().any(|slot| self.fronts[slot].as_mut().is_some_and(|front| front.push(id, count_max) > 0))
+    }
+
+    fn poll_somewhere(&mut self, id: ShardId, count_max: u32) -> Result<bool, Failure> {
+        for slot in self.fronts_in_turn() {
+            let Some(front) = &mut self.fronts[slot] else { continue };
+            if front.poll(id, count_max, &mut self.ledger)? > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn admit_somewhere(&mut self, id: ShardId, count_max: u32) -> Result<bool, Failure> {
+        for slot in self.fronts_in_turn() {
+            if self.admit(id, FrontSlot(slot as u16), count_max)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn front_comes_somewhere(&mut self) -> bool {
+        let slot = self.any_front();
+        let free = self.fronts[slot].is_none();
+        if free {
+            self.front_comes(slot);
+        }
+        free
     }
 
     fn any_front(&mut self) -> usize {
@@ -165,8 +209,8 @@ impl World {
     }
 
     fn ask(&mut self) -> bool {
-        let slot = self.any_front();
-        let Some(front) = &mut self.fronts[slot] else { return false };
+        let Some(slot) = self.fronts_in_turn().next() else { return false };
+        let front = self.fronts[slot].as_mut().expect("it lives");
         let drawn = self.workload.draw(&mut self.rng);
         front.ask(drawn, &mut self.ledger)
     }
@@ -208,10 +252,10 @@ impl World {
         done
     }
 
-    pub(super) fn release(&mut self, id: ShardId) -> bool {
-        let Some(process) = &mut self.processes[usize::from(id.0)] else { return false };
-        process.links.release(&mut process.shard);
-        true
+    pub(super) fn release(&mut self, id: ShardId) {
+        if let Some(process) = &mut self.processes[usize::from(id.0)] {
+            process.links.release(&mut process.shard);
+        }
     }
 
     // -- what goes wrong

@@ -354,10 +354,10 @@ impl Climate {
     fn new(rng: &mut Rng) -> Climate {
         let mut any = |choices: &[u32]| choices[rng.usize(0..choices.len())];
         Climate {
-            moves: any(&[1000, 3000, 6000]),
-            kills: any(&[20, 50, 100]),
-            front_deaths: any(&[0, 10, 50]),
-            power_losses: any(&[0, 8, 25]),
+            moves: any(&[300, 800, 2000]),
+            kills: any(&[50, 100, 200]),
+            front_deaths: any(&[0, 10, 30]),
+            power_losses: any(&[0, 10, 20]),
             flushing: any(&[5, 10, 20]),
             victims: f64::from(any(&[1, 4, 8])) / 10.0,
             count_max: any(&[1, 3, 10]),
