@@ -188,9 +188,10 @@ impl Data {
     pub fn load(flights_max: usize) -> Result<Data, Error> {
         let airports = read(AIRPORTS, "airports.csv", airport)?;
         let zones = airports.iter().map(|airport| (airport.faa, airport.zone)).collect();
-        let flights = read(flate2::read::GzDecoder::new(FLIGHTS), "flights.csv.gz", flights_max, |row| {
-            flight(row, &zones)
-        })?;
+        let file = flate2::read::GzDecoder::new(FLIGHTS);
+        let mut flights = read(file, "flights.csv.gz", |row| flight(row, &zones))?;
+        flights.sort_unstable_by_key(|flight| (flight.scheduled, flight.id));
+        flights.truncate(flights_max);
         Ok(Data {
             flights,
             airlines: read(AIRLINES, "airlines.csv", airline)?,
