@@ -64,11 +64,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("{done:>11} votes, this round {:>9.0} votes/s", count as f64 / elapsed);
         }
     }
-    println!(
-        "batch {batch}: {:.0} votes/s, {} MiB",
-        done as f64 / took,
-        dataflow.bytes() >> 20
-    );
+    println!("batch {batch}: {:.0} votes/s, {} MiB", done as f64 / took, dataflow.bytes() >> 20);
     Ok(())
 }
 

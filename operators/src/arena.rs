@@ -113,6 +113,7 @@ impl Arena {
     }
 
     /// Bytes in blocks that are in use.
+    #[cfg(test)]
     pub fn live_bytes(&self) -> u64 {
         self.live_bytes
     }

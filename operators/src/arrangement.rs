@@ -156,6 +156,7 @@ impl Arrangement {
     }
 
     /// How many different rows there are.
+    #[cfg(test)]
     pub fn row_count(&self) -> u64 {
         self.row_count
     }

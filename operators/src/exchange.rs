@@ -5,7 +5,6 @@
 
 use crate::batch::{Batch, DeltaBuffer, Deltas};
 use crate::combine::Combiner;
-use crate::dataflow::Outputs;
 use crate::hash::{KeyColumns, hash_key, owner};
 use crate::plan::OperatorId;
 
@@ -41,5 +40,50 @@ impl Exchange {
             if to == *shard { here.push(row, weight) } else { away.batch(to, *id).push(row, weight) }
         });
         received.clear();
+    }
+}
+
+/// What a step sends to the other shards, combined; cleared and filled again.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    destinations: Vec<Vec<(OperatorId, Batch)>>,
+}
+
+impl Outputs {
+    /// Nothing for `shards` shards.
+    pub fn new(shards: u16) -> Self {
+        Outputs { destinations: (0..shards).map(|_| Vec::new()).collect() }
+    }
+
+    /// What goes to shard `destination`; only batches that are not empty.
+    pub fn for_shard(&self, destination: u16) -> impl Iterator<Item = (OperatorId, &Batch)> {
+        let batches = &self.destinations[destination as usize];
+        batches.iter().filter(|(_, batch)| !batch.is_empty()).map(|(id, batch)| (*id, batch))
+    }
+
+    /// Like [`Outputs::for_shard`], for a caller that swaps the batches out against empty ones.
+    pub fn for_shard_mut(&mut self, destination: u16) -> impl Iterator<Item = (OperatorId, &mut Batch)> {
+        let batches = &mut self.destinations[destination as usize];
+        batches.iter_mut().filter(|(_, batch)| !batch.is_empty()).map(|(id, batch)| (*id, batch))
+    }
+
+    /// Whether nothing goes anywhere.
+    pub fn is_empty(&self) -> bool {
+        self.destinations.iter().flatten().all(|(_, batch)| batch.is_empty())
+    }
+
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
+        self.destinations.iter_mut().flatten().for_each(|(_, batch)| batch.clear());
+    }
+
+    /// The batch for an exchange towards a shard.
+    pub(crate) fn batch(&mut self, destination: u16, exchange: OperatorId) -> &mut Batch {
+        let batches = &mut self.destinations[destination as usize];
+        let at = batches.iter().position(|(id, _)| *id == exchange).unwrap_or_else(|| {
+            batches.push((exchange, Batch::new()));
+            batches.len() - 1
+        });
+        &mut batches[at].1
     }
 }

@@ -122,7 +122,7 @@ pub(crate) fn hash_words(words: &[u64]) -> u64 {
 /// Which of `shards` shards owns a key of this hash.
 #[inline]
 pub fn owner(hash: u64, shards: u16) -> u16 {
-    ((hash >> 32) * u64::from(shards) >> 32) as u16
+    (((hash >> 32) * u64::from(shards)) >> 32) as u16
 }
 
 /// Whether the keys of two rows are equal; NULL equals NULL here. Joins keep NULL out beforehand.
@@ -203,6 +203,7 @@ mod tests {
         zero.push(Datum::Int(0));
         assert_ne!(hash_key(null.finish(), &key), hash_key(zero.finish(), &key));
         assert!(!keys_equal(null.finish(), &key, zero.finish(), &key));
-        assert!(keys_equal(null.finish(), &key, null.finish(), &key));
+        let row = null.finish();
+        assert!(keys_equal(row, &key, row, &key));
     }
 }

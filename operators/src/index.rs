@@ -118,7 +118,7 @@ impl Index {
     }
 
     /// How many positions there are.
-    #[allow(clippy::len_without_is_empty)]
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.count
     }

@@ -411,7 +411,7 @@ pub fn validate(bytes: &[u8], columns: &[(Type, bool)]) -> Result<usize, Malform
     }
     let slots = slots_start(found);
     let fixed = slots + found * 8;
-    if length % 8 != 0 || length < fixed || length > ROW_BYTES_MAX {
+    if !length.is_multiple_of(8) || length < fixed || length > ROW_BYTES_MAX {
         return Err(Malformed::Length);
     }
     let row = bytes.get(..length).ok_or(Malformed::Length)?;

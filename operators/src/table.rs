@@ -55,11 +55,6 @@ impl Table {
         }
     }
 
-    /// The key columns in a row of the table.
-    pub fn key(&self) -> &KeyColumns {
-        &self.key
-    }
-
     /// Checks the form of a write's rows.
     pub fn validate(&self, kind: WriteKind, rows: &[u8]) -> Result<(), WriteError> {
         let schema = if kind == WriteKind::Delete { &self.key_schema } else { &self.schema };

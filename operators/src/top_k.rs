@@ -268,7 +268,7 @@ mod tests {
     use crate::testing::{SMALL_TYPES, Zset, columns_of, random_deltas, shuffled};
 
     fn spec(group: &[u16], order: &[Order], limit: u32) -> TopKSpec {
-        TopKSpec { input: OperatorId(0), group: group.to_vec(), order: order.to_vec(), limit }
+        TopKSpec { input: OperatorId(0), group: group.to_vec(), order: order.to_vec(), offset: 0, limit }
     }
 
     fn random_spec(random: &mut fastrand::Rng) -> (TopKSpec, u64) {

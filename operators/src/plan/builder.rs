@@ -245,9 +245,21 @@ impl PlanBuilder {
         order: &[Order],
         limit: u32,
     ) -> Result<Stream, PlanError> {
+        self.top_k_after(input, group, order, 0, limit)
+    }
+
+    /// Like [`PlanBuilder::top_k`], but the first `offset` rows of each group are passed over.
+    pub fn top_k_after(
+        &mut self,
+        input: Stream,
+        group: &[&str],
+        order: &[Order],
+        offset: u32,
+        limit: u32,
+    ) -> Result<Stream, PlanError> {
         let in_top_k = |error: PlanError| error.in_operator(&self.next_name("top-k"));
         let group = indexes(self.columns(input), group).map_err(in_top_k)?;
-        let mut spec = TopKSpec { input: input.0, group, order: order.to_vec(), limit };
+        let mut spec = TopKSpec { input: input.0, group, order: order.to_vec(), offset, limit };
         output_columns(&self.plan, &Operator::TopK(spec.clone()), &[]).map_err(in_top_k)?;
         spec.input = self.together(input.0, &spec.group)?;
         self.add(Operator::TopK(spec), &[])

@@ -235,7 +235,7 @@ pub enum Operator {
     Distinct(OperatorId),
     /// The sum of its inputs.
     Union(Vec<OperatorId>),
-    /// The first rows of each group.
+    /// The first rows of each group, or those after some first ones.
     TopK(TopKSpec),
     /// Sends each row to the shard that owns its key.
     Exchange(ExchangeSpec),
@@ -305,6 +305,8 @@ pub struct TopKSpec {
     pub group: Vec<u16>,
     /// The order within a group.
     pub order: Vec<Order>,
+    /// How many rows of each group are passed over before the first that goes on.
+    pub offset: u32,
     /// How many rows of each group go on.
     pub limit: u32,
 }

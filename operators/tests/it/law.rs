@@ -3,7 +3,7 @@
 use crate::oracle::{self, Relation};
 use crate::random::{self, Model, Write};
 use operators::{Batch, Dataflow, OperatorId, Outputs, Plan, Row};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -129,6 +129,9 @@ fn run(plan: &Plan, shards: u16, order: &[Event], random: &mut fastrand::Rng, gr
             dataflow.finish(&mut out);
             for destination in 0..shards {
                 for (exchange, batch) in out.for_shard(destination) {
+                    let rows: BTreeSet<_> = batch.deltas().map(|(row, _)| row).collect();
+                    assert_eq!(rows.len(), batch.count as usize, "what is sent is combined");
+                    assert!(batch.deltas().all(|(_, weight)| weight != 0), "what cancels is not sent");
                     let relation = sent.entry((destination, exchange)).or_default();
                     batch.deltas().for_each(|(row, weight)| oracle::add(relation, row, weight));
                 }

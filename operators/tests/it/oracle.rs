@@ -238,9 +238,11 @@ fn top_k(spec: &TopKSpec, columns: &[Column], input: &Relation) -> Relation {
     let mut output = Relation::new();
     for rows in groups.values_mut() {
         rows.sort_by(|a, b| by_columns(&spec.order, columns, a.0, b.0).then_with(|| a.0.cmp(b.0)));
-        let mut room = i64::from(spec.limit);
+        let (mut skip, mut room) = (i64::from(spec.offset), i64::from(spec.limit));
         for (row, weight) in rows {
-            let taken = room.min(*weight);
+            let passed = skip.min(*weight);
+            skip -= passed;
+            let taken = room.min(*weight - passed);
             room -= taken;
             if taken > 0 {
                 add(&mut output, Row::at(row), taken);

@@ -160,7 +160,7 @@ fn top_k(p: &mut PlanBuilder, random: &mut fastrand::Rng, input: Stream) -> Resu
         .iter()
         .map(|n| if random.bool() { asc(n) } else { desc(n) })
         .collect();
-    p.top_k(input, &group, &order, random.u32(1..4))
+    p.top_k_after(input, &group, &order, random.u32(0..2), random.u32(1..4))
 }
 
 /// A random row of these columns, as bytes.
