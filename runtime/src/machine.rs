@@ -108,7 +108,7 @@ impl History {
 
     /// Stands for a log that cannot be read: it is taken to lead to everything that others have consumed of it.
     pub fn unreadable(me: ShardId, shards: u16) -> History {
-        History { end: Label(u64::MAX), ..History::new(me, shards, Vec::new()) }
+        History { end: Label(u64::MAX - 1), ..History::new(me, shards, Vec::new()) }
     }
 
     /// Takes the next record of the log.

@@ -55,7 +55,8 @@ fn write_for_ever(folder: &Path) -> Result<(), Box<dyn Error>> {
     let table = front.plan().tables[0].id;
     let (mut builder, mut rows) = (RowBuilder::new(), Rows::new());
     let mut out = std::io::stdout().lock();
-    for id in 1_000_000.. {
+    let first = i64::from(std::process::id()) * 1_000_000;
+    for id in first.. {
         rows.clear();
         rows.push_values(&mut builder, &[Datum::Int(id), Datum::Text("written by a front that is killed")]);
         front.write_wait(table, WriteKind::Insert, &rows)?;

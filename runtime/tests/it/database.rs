@@ -56,13 +56,12 @@ pub fn plan() -> Plan {
     build().expect("the plan is right")
 }
 
-/// A plan that adds a view of the number of stories with each number of votes.
+/// The plan with one more table and view: a plan can only be extended by what has no rows to catch up with.
 pub fn extended() -> Plan {
     let build = || {
         let mut plan = PlanBuilder::extend(plan());
-        let votes = plan.table_stream("votes")?;
-        let counts = plan.aggregate(votes, &["user_id"], &[("votes", Aggregate::Count)])?;
-        plan.view("user_votes", counts, &["user_id"], &[asc("user_id")])?;
+        let users = plan.table("users", &[column("id", Type::Int), column("name", Type::Text)], &["id"])?;
+        plan.view("users", users, &["id"], &[asc("id")])?;
         plan.build()
     };
     build().expect("the plan is right")
@@ -90,7 +89,8 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !done() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
-        std::thread::yield_now();
+        // Between two looks the watched are left alone.
+        std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 
@@ -118,8 +118,7 @@ impl Client {
             let title = format!("story {id}");
             rows.push_values(&mut self.builder, &[Datum::Int(id), Datum::Text(&title)]);
         }
-        let changed = self.front.write_wait(self.stories, WriteKind::Upsert, &rows).expect("is acknowledged");
-        assert_eq!(changed, rows.count);
+        self.front.write_wait(self.stories, WriteKind::Upsert, &rows).expect("is acknowledged");
     }
 
     pub fn vote_rows(&mut self, votes: impl IntoIterator<Item = (i64, i64)>) -> (TableId, Rows) {

@@ -90,7 +90,7 @@ fn a_plan_is_added_while_the_server_runs() {
     client.add_stories([1]);
     client.vote([(1, 1)]);
     client.expect_votes(&[(1, 1)]);
-    assert!(client.front.plan().view("user_votes").is_ok());
+    assert!(client.front.plan().view("users").is_ok());
     supervisor.stop();
     let supervisor = start({
         let mut options = options(&folder, SHARDS);
@@ -98,7 +98,7 @@ fn a_plan_is_added_while_the_server_runs() {
         options
     });
     let mut client = Client::connect(&folder);
-    assert!(client.front.plan().view("user_votes").is_ok());
+    assert!(client.front.plan().view("users").is_ok());
     client.expect_votes(&[(1, 1)]);
     supervisor.stop();
 }
