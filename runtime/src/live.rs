@@ -17,6 +17,7 @@ mod process;
 pub(crate) mod registration;
 mod registry;
 mod restart;
+mod stall;
 pub mod supervisor;
 pub(crate) mod sys;
 

@@ -28,8 +28,11 @@ use wal::{Appender, LogFolder};
 const IO_MEMORY_BYTES: usize = 1 << 20;
 /// How long the executor polls its io_uring before it sleeps.
 const SPIN_BEFORE_PARK: Duration = Duration::from_micros(5);
-/// Records replayed between two heartbeats.
-const REPLAY_HEARTBEAT: u64 = 256;
+/// Bytes of records replayed between two heartbeats: some hundred rows, which take a few milliseconds even through a plan
+/// of many views. Counting records instead would depend on how many rows clients put into one.
+const REPLAY_HEARTBEAT_BYTES: usize = 64 << 10;
+/// What a record without payload counts for.
+const RECORD_BYTES: usize = 32;
 
 /// What kind of trouble ended a shard, as its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +163,8 @@ pub fn shard_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if !sys::die_with_parent(args.parent) {
         return ExitCode::SUCCESS;
     }
+    sys::register_membarrier();
+    sys::die_of_faults();
     let note = RunFolder(args.run.clone()).fault(ShardId(args.shard));
     leave_panics_in(note.clone());
     match run_executor(args, started_at) {
@@ -250,8 +255,11 @@ fn attach_rings(run: &RunFolder, me: ShardId, shards: u16) -> Result<Links, Faul
 fn replay(host: &mut Host, scan: &wal::Scan<'_>) -> Result<(), Fault> {
     let me = host.shard.id();
     host.page.set(me, ShardWord::WorkingOn, working_on::REPLAY);
+    let mut silent_bytes = 0;
     for record in scan.records() {
-        if record.lsn.0.is_multiple_of(REPLAY_HEARTBEAT) {
+        silent_bytes += RECORD_BYTES + record.payload.len();
+        if silent_bytes >= REPLAY_HEARTBEAT_BYTES {
+            silent_bytes = 0;
             host.page.set(me, ShardWord::Heartbeat, monotonic_ns());
         }
         host.page.set(me, ShardWord::Label, host.shard.label().0);

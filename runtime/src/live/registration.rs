@@ -123,9 +123,7 @@ mod tests {
     fn greetings_read_back_and_strangers_are_told_apart() {
         assert_eq!(read_hello(&hello(4711)), Some(4711));
         assert_eq!(read_hello(b"GET / HTTP/1.1\r\n"), None);
-        for welcome in
-            [Welcome::Come(FrontSlot(3), FrontId(77)), Welcome::Full, Welcome::NoMemory]
-        {
+        for welcome in [Welcome::Come(FrontSlot(3), FrontId(77)), Welcome::Full, Welcome::NoMemory] {
             assert_eq!(Welcome::from_bytes(&welcome.encode()), Some(welcome));
         }
         assert_eq!(Welcome::from_bytes(&[9; HELLO_BYTES]), None);

@@ -28,6 +28,9 @@ use std::time::Duration;
 
 /// The most messages or requests of one link in one round.
 const LINK_COUNT_MAX: u32 = 128;
+/// A step that took longer than this is followed by one of half as many messages. What a message costs depends on its
+/// rows and on the plan, and a step of many costly ones would look like a stall.
+const STEP_NS: u64 = 20_000_000;
 /// The most messages put on one ring in one round; the outbox is bounded by bytes, not by this.
 const PUBLISH_COUNT_MAX: u32 = 1024;
 /// Step records alone are flushed once they fill a write that the disk likes.
@@ -43,6 +46,8 @@ const TURN_NS: u64 = 1_000_000;
 const SPIN_NS: u64 = 5_000;
 /// Writes are refused when the disk is full and the log has less room than that left.
 const LOG_ROOM_BYTES: u64 = 2 << 20;
+/// How long to look at the log as well while a client waits for it.
+const SPIN_FOR_WRITE_NS: u64 = 200_000;
 /// How often the memory estimate is renewed.
 const MEMORY_REPORT_NS: u64 = 250_000_000;
 
@@ -66,6 +71,8 @@ pub(super) struct Host {
     /// Doorbells of the other shards, by id.
     bells: Vec<Option<Bell>>,
     lazy_flush: Rc<Cell<LazyFlush>>,
+    /// The most messages of the next step; between 1 and [`LINK_COUNT_MAX`].
+    step_count_max: u32,
     last_turn: u64,
     last_memory_report: u64,
 }
@@ -103,6 +110,7 @@ impl Host {
             fronts_generation: 0,
             bells,
             lazy_flush: Rc::new(Cell::new(LazyFlush::Idle)),
+            step_count_max: LINK_COUNT_MAX,
             last_turn: 0,
             last_memory_report: 0,
         }
@@ -134,7 +142,7 @@ impl Host {
             progress.note(&self.page, self.shard.id(), self.shard.phase(), &round);
             self.maybe_turn(now).await;
             if !round.worked {
-                self.rest(before).await;
+                self.rest(&log, before).await;
             }
         }
     }
@@ -195,7 +203,14 @@ impl Host {
     fn step(&mut self, link: Link, round: &mut Round) -> Result<(), Fault> {
         let me = self.shard.id();
         self.page.set(me, ShardWord::WorkingOn, working_on::link(link));
-        let count = self.links.step(&mut self.shard, link, LINK_COUNT_MAX)?;
+        let begun = monotonic_ns();
+        self.beat(begun);
+        let count = self.links.step(&mut self.shard, link, self.step_count_max)?;
+        if monotonic_ns() - begun > STEP_NS {
+            self.step_count_max = (self.step_count_max / 2).max(1);
+        } else if count >= self.step_count_max {
+            self.step_count_max = (self.step_count_max * 2).min(LINK_COUNT_MAX);
+        }
         self.page.set(me, ShardWord::WorkingOn, working_on::NOTHING);
         if count > 0 {
             self.page.set(me, ShardWord::Label, self.shard.label().0);
@@ -395,12 +410,19 @@ impl Host {
             .fold(self.links.activity(), |sum, word| sum.wrapping_add(word.wrapping_mul(0x9E37_79B9)))
     }
 
-    /// Looks at the rings a little longer, then sleeps until something comes.
-    async fn rest(&mut self, before: u64) {
+    /// Looks at the rings a little longer, then sleeps until something comes. While a client waits for a write, the log is
+    /// looked at as well, for about as long as a quick disk takes: being woken would cost as much again.
+    async fn rest(&mut self, log: &ShardLog, before: u64) {
         let since = monotonic_ns();
-        while monotonic_ns() - since < SPIN_NS {
-            if self.watched() != before {
+        let client_waits = self.shard.is_write_in_flight();
+        let spin_ns = if client_waits { SPIN_FOR_WRITE_NS } else { SPIN_NS };
+        while monotonic_ns() - since < spin_ns {
+            if self.watched() != before || log.has_news() {
                 return;
+            }
+            if client_waits {
+                turn().await;
+                self.last_turn = monotonic_ns();
             }
             std::hint::spin_loop();
         }

@@ -6,6 +6,7 @@
 use super::super::host::{ShardArgs, Trouble};
 use super::super::process::{End, Process};
 use super::super::restart::{CrashGuard, Verdict};
+use super::super::stall::StallWatch;
 use super::*;
 use crate::live::control::working_on;
 use std::os::fd::AsRawFd;
@@ -29,6 +30,7 @@ struct Watched {
     started_ns: u64,
     restart_at: Option<Instant>,
     guard: CrashGuard,
+    stall: StallWatch,
     /// Killed by the watchdog, and when it was last seen alive.
     stalled: Option<u64>,
     /// Recoveries that have not been completed: several, if it dies again meanwhile.
@@ -329,11 +331,10 @@ impl Watch {
             } else {
                 self.options.stall_timeout
             };
-            if now.saturating_sub(beat) > allowed.as_nanos() as u64 {
+            let silent = Duration::from_nanos(now.saturating_sub(beat));
+            if known.stall.is_stuck(process.id(), beat, silent, allowed) {
                 let doing = working_on::describe(page.get(shard, ShardWord::WorkingOn));
-                eprintln!(
-                    "supervisor: shard {shard} has been silent for {allowed:?} (doing {doing}): killed"
-                );
+                eprintln!("supervisor: shard {shard} has been silent for {silent:?} (doing {doing}): killed");
                 known.stalled = Some(beat);
                 process.kill();
             }
