@@ -13,7 +13,7 @@ use rkyv::util::AlignedVec;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Requests that wait in a front's memory for one ring; above this it asks no more.
-const QUEUE_COUNT_MAX: usize = 8;
+const QUEUE_COUNT_MAX: usize = 16;
 
 /// A front that lives.
 pub(super) struct Front {

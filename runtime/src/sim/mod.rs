@@ -18,6 +18,7 @@ mod front;
 mod ledger;
 mod moves;
 mod oracle;
+mod plot;
 mod process;
 mod quiet;
 mod rest;

@@ -30,11 +30,9 @@ enum Move {
 impl World {
     /// Makes one move, or lets something go wrong.
     pub(super) fn random_move(&mut self) -> Result<(), Failure> {
-        if self.doom.is_some_and(|moves| moves == 0) {
-            let power = self.rng.bool();
-            return self.lose_machine(power);
+        if self.follow_plot()? {
+            return Ok(());
         }
-        self.doom = self.doom.map(|moves| moves - 1);
         let dice = self.rng.u32(0..10_000);
         let (kills, deaths) = (self.climate.kills, self.climate.kills + self.climate.front_deaths);
         let losses = deaths + self.climate.power_losses;
@@ -66,7 +64,7 @@ impl World {
             (Move::Step, 30),
             (Move::Publish, 25),
             (Move::Flush, flushing),
-            (Move::Complete, flushing),
+            (Move::Complete, 2 + flushing),
             (Move::Release, 4),
             (Move::FrontComes, 3),
             (Move::Late, 1),
@@ -110,8 +108,9 @@ impl World {
             Move::Poll => self.poll_somewhere(id, count_max),
             Move::FrontComes => Ok(self.front_comes_somewhere()),
             Move::Late => Ok(self.disks[index].land_orphan(&mut self.rng)),
+            Move::Mood if self.plot.is_some() => Ok(false),
             Move::Mood => {
-                self.moods[index] = [Mood::Busy, Mood::Lazy, Mood::Lazy, Mood::Asleep][self.rng.usize(0..4)];
+                self.moods[index] = [Mood::Busy, Mood::Lazy, Mood::Slow, Mood::Asleep][self.rng.usize(0..4)];
                 Ok(true)
             }
             _ if mood == Mood::Asleep => Ok(false),
@@ -123,11 +122,12 @@ impl World {
             Move::Admit => self.admit_somewhere(id, count_max),
             Move::Step => self.step_somewhere(id, count_max),
             Move::Publish => self.publish_somewhere(id, count_max),
-            Move::Flush if mood == Mood::Lazy && self.rng.u32(0..20) > 0 => Ok(false),
+            Move::Flush if mood == Mood::Lazy => Ok(false),
             Move::Flush => {
                 let process = self.processes[index].as_mut();
                 Ok(process.is_some_and(|process| process.flush(&self.ground, &mut self.disks[index])))
             }
+            Move::Complete if mood == Mood::Slow && self.rng.u32(0..50) > 0 => Ok(false),
             Move::Complete => Ok(self.complete(id)),
             Move::Release => {
                 self.release(id);
@@ -145,7 +145,8 @@ impl World {
     }
 
     fn push_somewhere(&mut self, id: ShardId, count_max: u32) -> bool {
-        self.fronts_in_turn().any(|slot| self.fronts[slot].as_mut().is_some_and(|front| front.push(id, count_max) > 0))
+        self.fronts_in_turn()
+            .any(|slot| self.fronts[slot].as_mut().is_some_and(|front| front.push(id, count_max) > 0))
     }
 
     fn poll_somewhere(&mut self, id: ShardId, count_max: u32) -> Result<bool, Failure> {
@@ -260,23 +261,13 @@ impl World {
 
     // -- what goes wrong
 
-    /// Kills some shards at once. Now and then the machine follows them soon, while those that were killed have
-    /// recovered and the others have done nothing since: then logs tell different stories of the same labels.
     fn kill_some(&mut self) -> bool {
         let mut any = false;
-        let doomed = self.doom.is_none() && self.rng.u32(0..3) == 0;
         for id in self.shard_ids() {
-            let victim = self.rng.f64() < self.climate.victims && self.processes[usize::from(id.0)].is_some();
-            if victim {
+            if self.rng.f64() < self.climate.victims && self.processes[usize::from(id.0)].is_some() {
                 self.kill(id);
                 any = true;
             }
-            if doomed {
-                self.moods[usize::from(id.0)] = if victim { Mood::Busy } else { Mood::Asleep };
-            }
-        }
-        if doomed {
-            self.doom = Some(self.rng.u32(50..600));
         }
         any
     }

@@ -3,6 +3,7 @@
 use super::disk::Disk;
 use super::front::Front;
 use super::ledger::Ledger;
+use super::plot::Plot;
 use super::process::{Process, Start, repair};
 use super::workload::Workload;
 use super::{Failure, Switches, Tally};
@@ -62,8 +63,10 @@ pub(super) struct Climate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mood {
     Busy,
-    /// It hardly ever flushes.
+    /// It does not flush.
     Lazy,
+    /// Its disk hardly ever completes a flush.
+    Slow,
     /// It makes no move at all, dead or alive.
     Asleep,
 }
@@ -90,8 +93,7 @@ pub(super) struct World {
     pub(super) news: Vec<VecDeque<News>>,
     /// By shard.
     pub(super) moods: Vec<Mood>,
-    /// Moves until the machine dies, once that is settled: see `kill_some`.
-    pub(super) doom: Option<u32>,
+    pub(super) plot: Option<Plot>,
     pub(super) ledger: Ledger,
     pub(super) tally: Tally,
     pub(super) trace: bool,
@@ -114,7 +116,7 @@ impl World {
             next_front: 1,
             news: vec![VecDeque::new(); per_shard],
             moods: vec![Mood::Busy; per_shard],
-            doom: None,
+            plot: None,
             ledger: Ledger::default(),
             tally: Tally::default(),
             rng,
@@ -253,7 +255,7 @@ impl World {
     pub(super) fn lose_machine(&mut self, power: bool) -> Result<(), Failure> {
         say!(self, "{}", if power { "the power goes" } else { "everything is killed" });
         self.tally.power_losses += 1;
-        self.doom = None;
+        self.plot = None;
         self.moods.fill(Mood::Busy);
         for slot in 0..self.fronts.len() {
             self.front_dies(slot);
@@ -319,7 +321,7 @@ impl Ground {
         let mut ground = Ground {
             switches,
             shards,
-            limits: Limits { in_flight_count: any(&[1, 2, 4]), flush_bytes: any(&[4096, 8192, 16384]) },
+            limits: Limits { in_flight_count: any(&[1, 4, 16]), flush_bytes: any(&[4096, 8192, 16384]) },
             segment_bytes: any(&[16 << 10, 32 << 10, 64 << 10]) as u64,
             outbox_bytes_max: any(&[0, 1000, 8000]),
             ingest_bytes_max: any(&[500, 4000, 16000]),
@@ -357,10 +359,10 @@ impl Climate {
             moves: any(&[300, 800, 2000]),
             kills: any(&[50, 100, 200]),
             front_deaths: any(&[0, 10, 30]),
-            power_losses: any(&[0, 10, 20]),
-            flushing: any(&[5, 10, 20]),
+            power_losses: any(&[0, 5, 15]),
+            flushing: any(&[2, 5, 20]),
             victims: f64::from(any(&[1, 4, 8])) / 10.0,
-            count_max: any(&[1, 3, 10]),
+            count_max: any(&[1, 1, 3, 10]),
             disks_fill: any(&[0, 0, 0, 1]) == 1,
         }
     }
