@@ -25,6 +25,9 @@ mod rest;
 mod workload;
 mod world;
 
+#[cfg(test)]
+mod tests;
+
 use crate::shard::Rules;
 use std::fmt;
 use world::World;

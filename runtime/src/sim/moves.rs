@@ -33,6 +33,12 @@ impl World {
         if self.follow_plot()? {
             return Ok(());
         }
+        // A plot is mostly left to itself.
+        if self.plot.is_some() && self.rng.u32(0..4) > 0 {
+            let moved = self.ordinary_move()?;
+            self.tally.events += u64::from(moved);
+            return Ok(());
+        }
         let dice = self.rng.u32(0..10_000);
         let (kills, deaths) = (self.climate.kills, self.climate.kills + self.climate.front_deaths);
         let losses = deaths + self.climate.power_losses;
@@ -183,7 +189,8 @@ impl World {
 
     /// Takes a step over a random link, or over the next one that has something.
     fn step_somewhere(&mut self, id: ShardId, count_max: u32) -> Result<bool, Failure> {
-        let mut links = vec![Link::Control, Link::Ingest];
+        let mut links = vec![Link::Control];
+        links.extend((self.moods[usize::from(id.0)] != Mood::Hoarding).then_some(Link::Ingest));
         links.extend(self.ground.others(id).map(Link::Shard));
         let first = self.rng.usize(0..links.len());
         links.rotate_left(first);

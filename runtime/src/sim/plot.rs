@@ -3,8 +3,8 @@
 //! The rule that is hardest to see broken is that of resumed records. It matters when one shard, the hero, has sent
 //! more than its log holds; a second one has logged part of that; the hero dies, recovers another way to the same
 //! cut and logs that; and then the machine dies before the second shard has logged any more. A plot makes a story of
-//! this kind likely: in its three acts the hero does not flush, then the witness falls asleep, then the hero dies and
-//! lives on alone until the machine dies. Everything else goes on at random all the while.
+//! this kind likely: in its four acts the hero hoards client writes, then consumes them and messages without a flush, then the
+//! witness falls asleep, then the hero dies and lives on until the machine dies. All else goes on at random meanwhile.
 
 use super::Failure;
 use super::world::{Mood, World, say};
@@ -25,6 +25,8 @@ pub(super) struct Plot {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
+    /// The hero logs client writes, but does not consume them.
+    Hoard,
     /// The hero does not flush.
     Drift,
     /// The witness sleeps.
@@ -49,6 +51,11 @@ impl World {
         }
         let (hero, witness) = (usize::from(plot.hero.0), usize::from(plot.witness.0));
         match plot.act {
+            Act::Hoard => {
+                self.moods[hero] = Mood::Lazy;
+                plot.act = Act::Drift;
+                plot.moves = self.rng.u32(20..80);
+            }
             Act::Drift => {
                 self.moods[witness] = Mood::Asleep;
                 plot.act = Act::Sleep;
@@ -74,9 +81,9 @@ impl World {
         let hero = self.any_shard();
         let others: Vec<ShardId> = self.ground.others(hero).collect();
         let witness = others[self.rng.usize(0..others.len())];
-        say!(self, "a plot begins: shard {hero} does not flush, shard {witness} will sleep");
+        say!(self, "a plot begins: shard {hero} is the hero, shard {witness} will sleep");
         self.moods.fill(Mood::Busy);
-        self.moods[usize::from(hero.0)] = Mood::Lazy;
-        self.plot = Some(Plot { act: Act::Drift, moves: self.rng.u32(20..100), hero, witness });
+        self.moods[usize::from(hero.0)] = Mood::Hoarding;
+        self.plot = Some(Plot { act: Act::Hoard, moves: self.rng.u32(10..60), hero, witness });
     }
 }

@@ -63,6 +63,8 @@ pub(super) struct Climate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mood {
     Busy,
+    /// It does not consume client writes.
+    Hoarding,
     /// It does not flush.
     Lazy,
     /// Its disk hardly ever completes a flush.
@@ -103,7 +105,7 @@ impl World {
     /// The world of a seed.
     pub(super) fn new(seed: u64, switches: Switches, trace: bool) -> World {
         let mut rng = Rng::with_seed(seed);
-        let shards = [1, 2, 2, 3, 3, 3, 4, 6][rng.usize(0..8)];
+        let shards = [1, 2, 3, 3, 3, 4, 4, 6][rng.usize(0..8)];
         let ground = Ground::new(&mut rng, switches, shards);
         let climate = Climate::new(&mut rng);
         let workload = Workload::new(shards);
