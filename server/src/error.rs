@@ -73,6 +73,14 @@ pub enum Error {
         /// Writes that were sent.
         writes: usize,
     },
+    /// A shard is not started again; the message says what it died of.
+    #[error("shard {shard} is down: {why}")]
+    ShardDown {
+        /// Which.
+        shard: u16,
+        /// What the supervisor says.
+        why: String,
+    },
     /// Shards did not come to serve.
     #[error("the shards do not serve after {seconds} s: {shards}")]
     NotServing {

@@ -160,6 +160,10 @@ impl Stream<'_> {
                 killer.tick(supervisor, show);
             }
             killer.show_recoveries(supervisor, show);
+            if let Some(down) = supervisor.status().into_iter().find(|status| status.quarantined.is_some()) {
+                let why = down.quarantined.unwrap_or_default();
+                return Err(Error::ShardDown { shard: down.shard.0, why });
+            }
         }
         Ok(broken_off)
     }
