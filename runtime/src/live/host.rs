@@ -227,6 +227,8 @@ async fn live(args: ShardArgs, started_at: u64) -> Result<(), Fault> {
     let links = attach_rings(&run, me, page.shards())?;
     let mut host = Host::new(args, page, run, shard, links);
     host.meet_receivers()?;
+    // Opening a long log takes longer than a shard may be silent from here on.
+    host.page.set(me, ShardWord::Heartbeat, monotonic_ns());
     host.page.set_phase(me, Phase::Replaying);
     replay(&mut host, &scan)?;
     drop(scan);
@@ -268,6 +270,7 @@ fn replay(host: &mut Host, scan: &wal::Scan<'_>) -> Result<(), Fault> {
     host.shard.end_replay()?;
     host.page.set(me, ShardWord::WorkingOn, working_on::NOTHING);
     host.page.set(me, ShardWord::ReplayedAt, monotonic_ns());
+    host.page.set(me, ShardWord::Heartbeat, monotonic_ns());
     Ok(())
 }
 
