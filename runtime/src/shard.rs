@@ -255,11 +255,6 @@ impl Shard {
         self.write_gathered
     }
 
-    /// Whether a client is waiting for records that are being flushed.
-    pub fn is_write_in_flight(&self) -> bool {
-        self.ingest.oldest().is_some() && !self.write_gathered
-    }
-
     /// Takes a flush of gathered records for the host to write.
     pub fn take_flush(&mut self) -> Option<Flush> {
         let flush = self.log.take_flush();

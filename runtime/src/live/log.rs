@@ -91,11 +91,6 @@ impl ShardLog {
         news
     }
 
-    /// Whether a flush has completed since the last [`ShardLog::exchange`].
-    pub(crate) fn has_news(&self) -> bool {
-        !self.0.completed.borrow().is_empty()
-    }
-
     /// Sends a flush to the disk.
     pub(crate) fn write(&self, flush: Flush) {
         let file = self.0.files.borrow().get(&flush.segment).cloned();

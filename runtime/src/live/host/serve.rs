@@ -46,8 +46,6 @@ const TURN_NS: u64 = 1_000_000;
 const SPIN_NS: u64 = 5_000;
 /// Writes are refused when the disk is full and the log has less room than that left.
 const LOG_ROOM_BYTES: u64 = 2 << 20;
-/// How long to look at the log as well while a client waits for it.
-const SPIN_FOR_WRITE_NS: u64 = 200_000;
 /// How often the memory estimate is renewed.
 const MEMORY_REPORT_NS: u64 = 250_000_000;
 
@@ -142,7 +140,7 @@ impl Host {
             progress.note(&self.page, self.shard.id(), self.shard.phase(), &round);
             self.maybe_turn(now).await;
             if !round.worked {
-                self.rest(&log, before).await;
+                self.rest(before).await;
             }
         }
     }
@@ -410,19 +408,13 @@ impl Host {
             .fold(self.links.activity(), |sum, word| sum.wrapping_add(word.wrapping_mul(0x9E37_79B9)))
     }
 
-    /// Looks at the rings a little longer, then sleeps until something comes. While a client waits for a write, the log is
-    /// looked at as well, for about as long as a quick disk takes: being woken would cost as much again.
-    async fn rest(&mut self, log: &ShardLog, before: u64) {
+    /// Looks at the rings a little longer, then sleeps until something comes. It does not stay awake for the log: the kernel
+    /// completes a synced write in a worker on the same core, which a busy loop would hold up.
+    async fn rest(&mut self, before: u64) {
         let since = monotonic_ns();
-        let client_waits = self.shard.is_write_in_flight();
-        let spin_ns = if client_waits { SPIN_FOR_WRITE_NS } else { SPIN_NS };
-        while monotonic_ns() - since < spin_ns {
-            if self.watched() != before || log.has_news() {
+        while monotonic_ns() - since < SPIN_NS {
+            if self.watched() != before {
                 return;
-            }
-            if client_waits {
-                turn().await;
-                self.last_turn = monotonic_ns();
             }
             std::hint::spin_loop();
         }
