@@ -34,7 +34,10 @@ fn main() -> ExitCode {
         Some(Command::Doctor(options)) => Ok(doctor::run(&options)),
         Some(Command::Bench(command)) => bench::run(&command).map_err(Error::from),
         Some(Command::Sim(arguments)) => Ok(exit_code(runtime::sim::cli::execute(&arguments))),
-        Some(Command::Shard { arguments }) => Ok(runtime::live::shard_main(arguments)),
+        Some(Command::Shard { arguments }) => {
+            signals::leave_to_supervisor();
+            Ok(runtime::live::shard_main(arguments))
+        }
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("sakia: {error}");

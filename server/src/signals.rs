@@ -3,6 +3,8 @@
 //! SIGTERM and SIGINT are turned into something a loop can wait for. The first signal asks for a clean stop. A second one ends the process at once, for the case that the clean stop
 //! hangs; the shards die with their supervisor.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -46,6 +48,17 @@ impl Stop {
                 unreachable!("the thread that listens for signals is gone")
             }
         }
+    }
+}
+
+/// Makes SIGTERM and SIGINT do nothing in this process. A terminal sends ^C to shards and supervisor alike, and a service
+/// manager does the same with SIGTERM; but when shards stop is for their supervisor to say, after they have stored what
+/// they have. They die with it in any case.
+pub fn leave_to_supervisor() {
+    for signal in [SIGTERM, SIGINT] {
+        // A handler that sets a flag which nobody reads. It cannot be refused for these two signals; and if it were, a shard
+        // that dies of a signal is restored as from any other death.
+        let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
     }
 }
 

@@ -1,12 +1,12 @@
 //! The hangman of the demo: every so often a random shard gets a random signal.
 //!
-//! Only a shard that serves is killed. One that is still being restored is left alone until it is done: otherwise kills
-//! that come faster than a log can be replayed would keep a shard from ever coming back, which is what the supervisor's
-//! guard against crashes in a loop is for, not this.
+//! The time to the next kill runs from the moment at which the last victim is restored. A shard replays its whole log,
+//! which takes seconds when a year of flights lies in it; kills that come faster than that would keep it from ever coming
+//! back, and the year would never end. For the same reason there are no more kills once the stream has taken much longer
+//! than it should: the run is to end within two minutes on a busy machine, too.
 
 use std::time::{Duration, Instant};
 
-use runtime::ShardId;
 use runtime::live::Supervisor;
 use runtime::live::control::Phase;
 use rustix::process::Signal;
@@ -18,12 +18,18 @@ use crate::signals::signal_name;
 /// How shards die: at once, by a bad access, by their own decision, by not answering any more.
 const SIGNALS: [Signal; 4] = [Signal::KILL, Signal::SEGV, Signal::ABORT, Signal::STOP];
 
+/// After so long nobody is killed any more.
+const KILLING_MAX: Duration = Duration::from_secs(50);
+
 /// Decides when who is killed, and tells what became of it.
 pub struct Killer {
     random: fastrand::Rng,
     /// `None`: nobody is killed.
     every: Option<Duration>,
+    started: Instant,
     next: Instant,
+    /// While a victim is away: how many recoveries there were when it was killed.
+    recoveries_before: Option<usize>,
     /// Recoveries that were shown.
     shown: usize,
 }
@@ -31,10 +37,13 @@ pub struct Killer {
 impl Killer {
     /// A killer as the options have it.
     pub fn new(options: &DemoOptions) -> Killer {
+        let now = Instant::now();
         Killer {
             random: fastrand::Rng::with_seed(options.seed),
             every: (!options.no_kill).then_some(options.kill_every),
-            next: Instant::now() + options.kill_every,
+            started: now,
+            next: now + options.kill_every,
+            recoveries_before: None,
             shown: 0,
         }
     }
@@ -42,22 +51,23 @@ impl Killer {
     /// Kills a shard if it is time.
     pub fn tick(&mut self, supervisor: &Supervisor, show: &Show) {
         let Some(every) = self.every else { return };
-        if Instant::now() < self.next {
+        let (now, recoveries) = (Instant::now(), supervisor.recoveries().len());
+        if self.recoveries_before.is_some_and(|before| recoveries > before) {
+            self.recoveries_before = None;
+            self.next = now + every;
+        }
+        if self.recoveries_before.is_some() || now < self.next || now - self.started > KILLING_MAX {
             return;
         }
         let status = supervisor.status();
-        let serving = status.iter().filter(|status| status.phase == Phase::Running && status.pid.is_some());
-        let serving: Vec<ShardId> = serving.map(|status| status.shard).collect();
-        let Some(shard) = self.random.choice(serving) else { return };
-        let signal = self.random.choice(SIGNALS).expect("there are signals");
-        if !supervisor.kill(shard, signal.as_raw()) {
-            // It ended by itself in this very moment; the next tick finds another.
-            return;
+        let serving = status.iter().filter(|status| status.phase == Phase::Running);
+        let Some(victim) = self.random.choice(serving.collect::<Vec<_>>()) else { return };
+        let signal = self.random.choice(SIGNALS).expect("there are signals").as_raw();
+        // If it ended by itself in this very moment, the next tick finds another.
+        if supervisor.kill(victim.shard, signal) {
+            self.recoveries_before = Some(recoveries);
+            show.line(format!("  shard {} gets {}", victim.shard.0, signal_name(signal)));
         }
-        show.line(format!("  shard {} gets {}", shard.0, signal_name(signal.as_raw())));
-        self.next += every;
-        // After a long pause there is one kill, not all that were missed.
-        self.next = self.next.max(Instant::now());
     }
 
     /// Shows the recoveries that are new.

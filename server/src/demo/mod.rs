@@ -7,8 +7,8 @@
 //! the dataflow is quiet, all views are read and compared with SQLite's answers over the acknowledged writes
 //! ([`questions`], [`oracle`]), and the verdicts are printed and written as JSON ([`report`]).
 //!
-//! The default pace, 35,000 rows a second, spreads the year's million events over about half a minute, so that a dozen
-//! kills happen; with `--pace max` the shards set it.
+//! The default pace, 35,000 rows a second, spreads the year's million events over about half a minute, not counting the
+//! time that shards are away, so that about a dozen kills happen; with `--pace max` the shards set it.
 
 mod data;
 mod feed;
