@@ -284,11 +284,19 @@ impl Supervisor {
     }
 
     /// Sends a signal to the process of a shard, as a test does; the recovery is counted from here. Returns whether there was a
-    /// process.
+    /// process to receive it.
     pub fn kill(&self, shard: ShardId, signal: i32) -> bool {
         let mut inner = self.shared.lock();
         let known = &mut inner.shards[usize::from(shard.0)];
         let Some(pidfd) = &known.pidfd else { return false };
+        // Until it has come to its own code a process swallows some signals (see `sys::die_of_faults`), and one that is
+        // dying already does not die again.
+        let certain = matches!(signal, libc::SIGKILL | libc::SIGSTOP);
+        let unborn = !certain && self.shared.page.phase(shard) == Phase::Down;
+        let dying = known.killed.is_some_and(|(signal, _)| signal != libc::SIGSTOP);
+        if unborn || dying {
+            return false;
+        }
         let now = monotonic_ns();
         let sent = sys::signal_pidfd(pidfd, signal).is_ok();
         if sent && signal != 0 && signal != libc::SIGCONT {
