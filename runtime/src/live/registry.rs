@@ -105,10 +105,10 @@ impl Registry {
     }
 
     fn advance(&mut self, index: usize, page: &ControlPage, run: &RunFolder) -> io::Result<bool> {
-        if let Some((slot, id)) = self.connections[index].state.slot() {
-            if page.front(slot, FrontWord::Evicted).load(Ordering::Relaxed) == id.0 {
-                return Err(io::Error::other("a shard cannot go on with it"));
-            }
+        if let Some((slot, id)) = self.connections[index].state.slot()
+            && page.front(slot, FrontWord::Evicted).load(Ordering::Relaxed) == id.0
+        {
+            return Err(io::Error::other("a shard cannot go on with it"));
         }
         let connection = &mut self.connections[index];
         let mut bytes = [0; HELLO_BYTES];
