@@ -43,15 +43,14 @@ impl Fronts {
             self.slots.resize_with(index + 1, || None);
         }
         assert!(self.slots[index].is_none(), "front slot {slot} is taken");
-        self.slots[index] =
-            Some(Attached {
-                id,
-                answers: Vec::new(),
-                outbox: Outbox::default(),
-                releases: VecDeque::new(),
-                refused: refused.collect(),
-                refused_unsealed: false,
-            });
+        self.slots[index] = Some(Attached {
+            id,
+            answers: Vec::new(),
+            outbox: Outbox::default(),
+            releases: VecDeque::new(),
+            refused: refused.collect(),
+            refused_unsealed: false,
+        });
     }
 
     pub(crate) fn detach(&mut self, slot: FrontSlot) {

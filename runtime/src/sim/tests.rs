@@ -41,3 +41,20 @@ fn a_seed_can_be_had_again() {
         assert_eq!(run(seed, Some(Rule::Dedup), false), run(seed, Some(Rule::Dedup), false));
     }
 }
+
+/// Seeds that showed an error of the shard, and which. Each fails again when its correction is taken out.
+const SHOWN: [(u64, &str); 3] = [
+    (
+        0,
+        "a write refused for want of its table was applied when the shard died before it released the request",
+    ),
+    (26, "the same, where the front had died meanwhile and only the log showed it"),
+    (65, "a write refused for want of room on the disk was applied when the shard died right after"),
+];
+
+#[test]
+fn seeds_that_showed_an_error_end_right() {
+    for (seed, error) in SHOWN {
+        assert_eq!(run(seed, None, false).failure, None, "seed {seed}: {error}");
+    }
+}
