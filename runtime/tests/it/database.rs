@@ -43,7 +43,8 @@ impl Drop for Folder {
 pub fn plan() -> Plan {
     let build = || {
         let mut plan = PlanBuilder::new();
-        let stories = plan.table("stories", &[column("id", Type::Int), column("title", Type::Text)], &["id"])?;
+        let stories =
+            plan.table("stories", &[column("id", Type::Int), column("title", Type::Text)], &["id"])?;
         let votes = [column("story_id", Type::Int), column("user_id", Type::Int)];
         let votes = plan.table("votes", &votes, &["story_id", "user_id"])?;
         let counts = plan.aggregate(votes, &["story_id"], &[("votes", Aggregate::Count)])?;
@@ -107,7 +108,8 @@ impl Client {
     pub fn connect(folder: &Folder) -> Client {
         let front = Front::connect(&folder.0).expect("connects");
         let plan = front.plan();
-        let (stories, votes) = (plan.table("stories").expect("is there").id, plan.table("votes").expect("is there").id);
+        let (stories, votes) =
+            (plan.table("stories").expect("is there").id, plan.table("votes").expect("is there").id);
         let story_votes = plan.view("story_votes").expect("is there").id;
         Client { front, builder: RowBuilder::new(), stories, votes, story_votes }
     }
@@ -159,7 +161,10 @@ impl Client {
         let mut seen = Vec::new();
         let deadline = Instant::now() + DEADLINE;
         while seen != wanted {
-            assert!(Instant::now() < deadline, "stories {stories:?} have {seen:?} votes instead of {wanted:?}");
+            assert!(
+                Instant::now() < deadline,
+                "stories {stories:?} have {seen:?} votes instead of {wanted:?}"
+            );
             seen = self.votes_of(&stories);
         }
     }

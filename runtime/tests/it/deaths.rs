@@ -192,7 +192,8 @@ fn all_processes_may_die_at_once() {
             (0..30).for_each(|story| *expected.entry(story).or_default() += 1);
         }
         server.kill();
-        let lost = |client: &mut Client| client.front.wait(Duration::from_millis(10), &mut Vec::new()).is_err();
+        let lost =
+            |client: &mut Client| client.front.wait(Duration::from_millis(10), &mut Vec::new()).is_err();
         until("the front notices", || lost(&mut client));
     }
     let supervisor = start(options(&folder, SHARDS));

@@ -189,10 +189,13 @@ fn a_broken_ring_restarts_all_shards() {
     let pids: Vec<_> = shards(&supervisor).map(|shard| supervisor.pid(shard)).collect();
     assert!(supervisor.kill(ShardId(1), libc::SIGKILL));
     until("both have been replaced", || {
-        shards(&supervisor).all(|shard| supervisor.pid(shard).is_some_and(|pid| pids[usize::from(shard.0)] != Some(pid)))
+        shards(&supervisor)
+            .all(|shard| supervisor.pid(shard).is_some_and(|pid| pids[usize::from(shard.0)] != Some(pid)))
     });
     assert!(supervisor.wait_serving(DEADLINE));
-    until("the front is told", || client.front.wait(std::time::Duration::from_millis(10), &mut Vec::new()).is_err());
+    until("the front is told", || {
+        client.front.wait(std::time::Duration::from_millis(10), &mut Vec::new()).is_err()
+    });
     let mut client = Client::connect(&folder);
     client.expect_votes(&(0..10).map(|story| (story, 1)).collect::<Vec<_>>());
     client.vote((0..10).map(|story| (story, 2)));
