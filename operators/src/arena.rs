@@ -40,6 +40,8 @@ pub struct Arena {
     current: usize,
     /// How far the current chunk is given out, in bytes.
     used: usize,
+    /// The length of the current chunk.
+    usable: usize,
     /// The first free block of each class, or 0. A free block begins with the position of the next one.
     free: Box<[u32; CLASS_COUNT]>,
     /// Bytes given out and not freed, rounded up to their classes.
@@ -48,7 +50,14 @@ pub struct Arena {
 
 impl Default for Arena {
     fn default() -> Self {
-        Arena { chunks: Vec::new(), current: 0, used: 0, free: Box::new([0; CLASS_COUNT]), live_bytes: 0 }
+        Arena {
+            chunks: Vec::new(),
+            current: 0,
+            used: 0,
+            usable: 0,
+            free: Box::new([0; CLASS_COUNT]),
+            live_bytes: 0,
+        }
     }
 }
 
@@ -57,15 +66,23 @@ impl Arena {
     #[inline]
     pub fn allocate(&mut self, size: usize) -> Option<Position> {
         let (class, units) = class_of(size);
+        let bytes = units * UNIT;
+        self.live_bytes += bytes as u64;
         let free = self.free[class];
-        let position = if free != 0 {
+        if free != 0 {
             self.free[class] = crate::row::u32_at(self.bytes(Position(free)), 0);
-            Position(free)
-        } else {
-            self.extend(units * UNIT)?
-        };
-        self.live_bytes += (units * UNIT) as u64;
-        Some(position)
+            return Some(Position(free));
+        }
+        if self.used + bytes <= self.usable {
+            let position = join(self.current, self.used);
+            self.used += bytes;
+            return Some(position);
+        }
+        let position = self.extend(bytes);
+        if position.is_none() {
+            self.live_bytes -= bytes as u64;
+        }
+        position
     }
 
     /// Gives back a block that was allocated with this size.
@@ -123,7 +140,8 @@ impl Arena {
         self.chunks.iter().map(|chunk| chunk.len() as u64).sum()
     }
 
-    /// A new block at the end of the current chunk, or in a new chunk.
+    /// A new block at the end of the current chunk, of which more is made usable, or in a new chunk.
+    #[cold]
     fn extend(&mut self, bytes: usize) -> Option<Position> {
         if self.chunks.is_empty() {
             // Position 0 is nowhere: the very first unit is never given out.
@@ -145,9 +163,9 @@ impl Arena {
         let chunk = &mut self.chunks[self.current];
         if self.used > chunk.len() {
             let step = self.used.next_power_of_two().clamp(GROWTH_BYTES_MIN, GROWTH_BYTES_MAX);
-            let length = self.used.next_multiple_of(step).min(CHUNK_BYTES);
-            chunk.resize(length, 0);
+            chunk.resize(self.used.next_multiple_of(step).min(CHUNK_BYTES), 0);
         }
+        self.usable = chunk.len();
         Some(join(self.current, offset))
     }
 

@@ -34,6 +34,18 @@ impl Batch {
         self.count += 1;
     }
 
+    /// Appends a frame with a row of `length` zeros, to be filled in.
+    #[inline]
+    pub(crate) fn push_zeroed(&mut self, length: usize, weight: i64) -> &mut [u8] {
+        debug_assert_ne!(weight, 0);
+        let start = self.deltas.len();
+        self.deltas.resize(start + 8 + length, 0);
+        self.count += 1;
+        let (head, row) = self.deltas[start..].split_at_mut(8);
+        head.copy_from_slice(&weight.to_le_bytes());
+        row
+    }
+
     /// Appends frames as they are.
     #[inline]
     pub fn push_frames(&mut self, deltas: Deltas<'_>, count: u32) {

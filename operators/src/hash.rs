@@ -67,7 +67,7 @@ impl KeyColumns {
 
 /// The hash of a row's key. NULL hashes as a value of its own. Values in slots are folded in by a multiplication of
 /// 64 by 64 bits, those in the tail by xxh3.
-#[inline]
+#[inline(always)]
 pub fn hash_key(row: Row<'_>, key: &KeyColumns) -> u64 {
     if !key.in_slots || row.has_null_bits() {
         return hash_any_key(row, key);
@@ -126,13 +126,16 @@ pub fn owner(hash: u64, shards: u16) -> u16 {
 }
 
 /// Whether the keys of two rows are equal; NULL equals NULL here. Joins keep NULL out beforehand.
-#[inline]
+#[inline(always)]
 pub fn keys_equal(a: Row<'_>, a_key: &KeyColumns, b: Row<'_>, b_key: &KeyColumns) -> bool {
     debug_assert_eq!(a_key.len(), b_key.len());
     if !a_key.in_slots || a.has_null_bits() || b.has_null_bits() {
         return any_keys_equal(a, a_key, b, b_key);
     }
     let (a, b) = (a.short(), b.short());
+    if let ([x], [y]) = (a_key.columns.as_slice(), b_key.columns.as_slice()) {
+        return a.slot(x.index) == b.slot(y.index);
+    }
     a_key.columns.iter().zip(&b_key.columns).all(|(x, y)| a.slot(x.index) == b.slot(y.index))
 }
 

@@ -24,13 +24,16 @@ pub struct ProjectedColumn {
 #[derive(Debug, Default)]
 pub struct Projection {
     columns: Vec<ProjectedColumn>,
+    /// Those of the columns whose values lie in the tail.
+    tails: Vec<ProjectedColumn>,
     builder: RowBuilder,
 }
 
 impl Projection {
     /// Rows of these columns.
     pub fn new(columns: Vec<ProjectedColumn>) -> Self {
-        Projection { columns, builder: RowBuilder::new() }
+        let tails = columns.iter().copied().filter(|column| column.in_tail).collect();
+        Projection { columns, tails, builder: RowBuilder::new() }
     }
 
     /// Appends the row made of `first` and `second` to `out`.
@@ -43,30 +46,25 @@ impl Projection {
             return self.append_slowly(first, Some(second), weight, out);
         }
         let rows = [first.short(), second.short()];
-        let mut head = [0; 16 + SHORT_COLUMNS * 8];
         let fixed = 8 + self.columns.len() * 8;
-        let mut tail_end = fixed;
-        for (column, slot) in self.columns.iter().zip(head[16..].chunks_exact_mut(8)) {
+        let tail: usize =
+            self.tails.iter().map(|column| (rows[column.side].slot(column.index) >> 32) as usize).sum();
+        let length = (fixed + tail).next_multiple_of(8);
+        let row = out.push_zeroed(length, weight);
+        let header = length as u64 | (self.columns.len() as u64) << 32;
+        row[..8].copy_from_slice(&header.to_le_bytes());
+        let (slots, tail) = row[8..].split_at_mut(fixed - 8);
+        let mut tail_end = 0;
+        for (column, slot) in self.columns.iter().zip(slots.as_chunks_mut().0) {
             let mut value = rows[column.side].slot(column.index);
             if column.in_tail {
-                let length = value >> 32;
-                value = tail_end as u64 | length << 32;
-                tail_end += length as usize;
+                let bytes = [first, second][column.side].tail(value);
+                value = (fixed + tail_end) as u64 | (bytes.len() as u64) << 32;
+                tail[tail_end..tail_end + bytes.len()].copy_from_slice(bytes);
+                tail_end += bytes.len();
             }
-            slot.copy_from_slice(&value.to_le_bytes());
+            *slot = value.to_le_bytes();
         }
-        let length = tail_end.next_multiple_of(8);
-        head[..8].copy_from_slice(&weight.to_le_bytes());
-        head[8..16].copy_from_slice(&(length as u64 | (self.columns.len() as u64) << 32).to_le_bytes());
-        out.deltas.reserve(8 + length);
-        out.deltas.extend_from_slice(&head[..8 + fixed]);
-        if tail_end > fixed {
-            for column in self.columns.iter().filter(|column| column.in_tail) {
-                out.deltas.extend_from_slice([first, second][column.side].bytes(column.index));
-            }
-            out.deltas.extend_from_slice(&[0; 8][..length - tail_end]);
-        }
-        out.count += 1;
     }
 
     /// Appends the row made of `first` and NULLs.

@@ -108,7 +108,12 @@ impl<'a> Row<'a> {
     /// The tail bytes of column `column`: text, bytea or numeric. NULL gives no bytes.
     #[inline]
     pub fn bytes(self, column: usize) -> &'a [u8] {
-        let slot = self.slot(column);
+        self.tail(self.slot(column))
+    }
+
+    /// The tail bytes that a slot names.
+    #[inline]
+    pub(crate) fn tail(self, slot: u64) -> &'a [u8] {
         let offset = slot as u32 as usize;
         &self.0[offset..offset + (slot >> 32) as usize]
     }
