@@ -57,7 +57,7 @@ pub struct Load {
     /// Operations under way per shard at `--rate max`; twenty batches (at least 2,000) when not given.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub in_flight: Option<u32>,
-    /// Threads that generate load, each a front of its own.
+    /// Threads that generate load, each a front of its own. The probes have one more.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub generators: u16,
     /// Probes of write-to-visible started a second.

@@ -80,8 +80,8 @@ fn measure(folder: &DataFolder, shards: u16, views: u32, rows: u64) -> Result<Cl
     let owners = workload::story_owners(STORIES, shards);
     let supervisor = engine::start(&path, shards, plan, true)?;
     let mut port = FrontPort::connect(&path)?;
-    stories::load(&mut port, &names, &owners, shards)?;
-    let filled = fill::fill(&mut port, &names, &Zipf::new(STORIES, 1.0, 1), STORIES, shards, rows, 1)?;
+    stories::load(&mut port, &names, &owners, shards, 1)?;
+    let filled = fill::fill(&mut port, &names, &Zipf::new(STORIES, 1.0), STORIES, shards, rows, 1)?;
     // Counts are right when all messages have been sent and consumed.
     let verified = stories::verify(&mut port, &names, &owners, shards, &filled.tally)?;
     drop(port);

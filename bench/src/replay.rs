@@ -46,8 +46,8 @@ pub fn run(arguments: &cli::Replay) -> Result<bool, Error> {
     let owners = workload::story_owners(load.stories, shards);
     let supervisor = engine::start(&path, shards, plan, true)?;
     let mut port = FrontPort::connect(&path)?;
-    stories::load(&mut port, &names, &owners, shards)?;
-    let zipf = Zipf::new(load.stories, load.skew, load.seed);
+    stories::load(&mut port, &names, &owners, shards, load.seed)?;
+    let zipf = Zipf::new(load.stories, load.skew);
     let filled = fill::fill(&mut port, &names, &zipf, load.stories, shards, arguments.votes, load.seed)?;
 
     let mut kills = Vec::new();

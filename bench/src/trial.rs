@@ -18,8 +18,8 @@ use crate::report::{Kill, MachineKill};
 use crate::schedule::Schedule;
 use crate::timeline::{self, Slice};
 use crate::vote::front::FrontPort;
-use crate::vote::generator::{Generator, Shared};
-use crate::vote::probe::PROBE_STORIES;
+use crate::vote::generator::{Generator, Role, Shared};
+use crate::vote::probe::{PROBE_STORIES, Probes};
 use crate::vote::results::{Phase, Results};
 use crate::vote::stories::{self, Verified};
 use crate::vote::workload::{self, Names};
@@ -89,13 +89,12 @@ pub fn run(trial: &Trial<'_>, folder: &DataFolder) -> Result<Outcome, Error> {
     let shards = engine::shards_or_cores(trial.load.shards);
     let plan = workload::plan(1).map_err(Error::engine("build the plan"))?;
     let names = Names::of(&plan).map_err(Error::engine("build the plan"))?;
-    let probe_stories = u32::from(trial.load.generators) * u32::from(PROBE_STORIES);
-    let owners = workload::story_owners(trial.load.stories + probe_stories, shards);
+    let owners = workload::story_owners(trial.load.stories + u32::from(PROBE_STORIES), shards);
     let mut engine = match trial.crashes {
         Crashes::Everything(_) => Engine::Child(HostProcess::start(&path, shards)?),
         _ => Engine::Here(engine::start(&path, shards, plan, trial.causal_logging)?),
     };
-    stories::load(&mut FrontPort::connect(&path)?, &names, &owners, shards)?;
+    stories::load(&mut FrontPort::connect(&path)?, &names, &owners, shards, trial.load.seed)?;
 
     let shared = Arc::new(share(trial, names, Arc::clone(&owners), shards));
     let before = counters(&engine);
@@ -134,7 +133,8 @@ fn offer_load(
     engine: &mut Engine,
 ) -> Result<(Results, Vec<Slice>, Crashed), Error> {
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..trial.load.generators)
+        // The last one is for the probes.
+        let threads: Vec<_> = (0..trial.load.generators + u16::from(trial.load.probes > 0))
             .map(|index| scope.spawn(move || generate(trial, path, shared, index)))
             .collect();
         let crashed = inject(trial, path, shared, engine);
@@ -187,12 +187,15 @@ fn generate(
     // Sleeps end when they should: 50 us late, as usual, would show in every latency. Not vital where it is refused.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     let (load, phase) = (trial.load, phase(trial));
-    let schedule = Schedule::new(trial.rate, load.batch, load.generators, 0, phase.end_ns);
-    let probe_rate = Rate::PerSecond(f64::from(load.probes));
-    let probes = (load.probes > 0).then(|| Schedule::new(probe_rate, 1, load.generators, 0, phase.end_ns));
+    let role = if index < load.generators {
+        Role::Load(Schedule::new(trial.rate, load.batch, load.generators, 0, phase.end_ns))
+    } else {
+        let rate = Rate::PerSecond(f64::from(load.probes));
+        Role::Probes(Probes::new(Schedule::new(rate, 1, 1, 0, phase.end_ns), &shared.owners))
+    };
     let results = Results::new(shared.owners.len() as u32, phase);
     let port = FrontPort::connect(path)?;
-    let generator = Generator::new(Arc::clone(shared), port, index, load.seed, (schedule, probes), results);
+    let generator = Generator::new(Arc::clone(shared), port, index, load.seed, role, results);
     let mut results = generator.run()?;
     let timeline = results.take_timeline();
     Ok((results, timeline))
@@ -202,7 +205,7 @@ fn share(trial: &Trial<'_>, names: Names, owners: Arc<[u16]>, shards: u16) -> Sh
     let load = trial.load;
     let in_flight_max = load.in_flight.unwrap_or((20 * load.batch).max(2_000));
     Shared {
-        zipf: Zipf::new(load.stories, load.skew, load.seed),
+        zipf: Zipf::new(load.stories, load.skew),
         owners,
         windows: KillWindows::new(shards),
         end_ns: AtomicU64::new(phase(trial).end_ns),

@@ -86,7 +86,7 @@ mod tests {
     fn every_vote_is_cast_and_tallied() {
         let mut fake = Fake::new(2);
         let names = Names { stories: TableId(0), votes: TableId(1), view: ViewId(0) };
-        let filled = fill(&mut fake, &names, &Zipf::new(50, 1.0, 1), 50, 2, 4_321, 1).expect("answers");
+        let filled = fill(&mut fake, &names, &Zipf::new(50, 1.0), 50, 2, 4_321, 1).expect("answers");
         assert_eq!(fake.total(), 4_321);
         assert_eq!(filled.tally.total(), 4_321);
         assert_eq!(filled.owned.iter().sum::<u64>(), 4_321);

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::schedule::{Next, Schedule};
 use crate::vote::lane::{Kind, Lanes, Message, QUEUED_OPERATIONS_MAX};
 use crate::vote::port::{Answered, Outcome, Port, Refused};
-use crate::vote::probe::{Look, PROBE_STORIES, Probes};
+use crate::vote::probe::{Look, Probes};
 use crate::vote::reads::Reads;
 use crate::vote::results::Results;
 use crate::vote::workload::{Names, RowWriter, read_shown, story_of};
@@ -69,13 +69,21 @@ impl Shared {
     }
 }
 
+/// What a generator is for.
+#[derive(Debug)]
+pub enum Role {
+    /// Votes and lookups, at these times.
+    Load(Schedule),
+    /// Measuring write-to-visible.
+    Probes(Probes),
+}
+
 /// One generator.
 #[derive(Debug)]
 pub struct Generator<P> {
     shared: Arc<Shared>,
     port: P,
-    schedule: Schedule,
-    probes: Probes,
+    role: Role,
     lanes: Lanes,
     writer: RowWriter,
     reads: Reads,
@@ -88,23 +96,13 @@ pub struct Generator<P> {
 }
 
 impl<P: Port> Generator<P> {
-    /// Generator number `index` of those that share a schedule.
-    pub fn new(
-        shared: Arc<Shared>,
-        port: P,
-        index: u16,
-        seed: u64,
-        schedules: (Schedule, Option<Schedule>),
-        results: Results,
-    ) -> Self {
+    /// Generator number `index`, which no other one has.
+    pub fn new(shared: Arc<Shared>, port: P, index: u16, seed: u64, role: Role, results: Results) -> Self {
         let stories = shared.owners.len() as u32;
-        let first_probe = probe_stories_of(stories, index);
-        let probes = Probes::new(schedules.1, first_probe, &shared.owners);
         let shards = shared.shards;
         Generator {
             port,
-            schedule: schedules.0,
-            probes,
+            role,
             lanes: Lanes::new(shards),
             writer: RowWriter::new(shards),
             reads: Reads::new(stories),
@@ -124,8 +122,10 @@ impl<P: Port> Generator<P> {
         let mut progress_ns = self.shared.now_ns();
         loop {
             let end_ns = self.shared.end_ns.load(Ordering::Relaxed);
-            self.schedule.end_at(end_ns);
-            self.probes.end_at(end_ns);
+            match &mut self.role {
+                Role::Load(schedule) => schedule.end_at(end_ns),
+                Role::Probes(probes) => probes.end_at(end_ns),
+            }
             self.results.end_at(end_ns);
             let now_ns = self.shared.now_ns();
             let wake = self.issue(now_ns);
@@ -153,21 +153,20 @@ impl<P: Port> Generator<P> {
 
     /// Issues what is due; says when to look again.
     fn issue(&mut self, now_ns: u64) -> Wake {
-        let user = &mut self.user;
-        let mut next_user = || {
-            *user += 1;
-            *user
-        };
-        let probe_ns = self.probes.start(now_ns, &mut next_user, &mut self.writer, &mut self.lanes);
         for _ in 0..GROUPS_AT_ONCE {
-            match self.schedule.next(now_ns) {
+            let next = match &mut self.role {
+                Role::Load(schedule) => schedule.next(now_ns),
+                Role::Probes(probes) => {
+                    probes.start(now_ns, &mut self.user, &mut self.writer, &mut self.lanes)
+                }
+            };
+            match next {
                 Next::Due(due_ns) => self.group(due_ns, false),
-                Next::WhenRoom if self.has_room() => self.group(now_ns, true),
-                Next::WhenRoom => return Wake::At(probe_ns.unwrap_or(u64::MAX)),
-                Next::At(at_ns) => return Wake::At(at_ns.min(probe_ns.unwrap_or(u64::MAX))),
+                Next::WhenRoom if self.offers_load() && self.has_room() => self.group(now_ns, true),
+                Next::WhenRoom => return Wake::At(u64::MAX),
+                Next::At(at_ns) => return Wake::At(at_ns),
                 Next::Over => return Wake::Over,
             }
-            self.schedule.issue();
         }
         Wake::Now
     }
@@ -184,6 +183,10 @@ impl<P: Port> Generator<P> {
         self.port.wait(sleep, answers)
     }
 
+    fn offers_load(&self) -> bool {
+        matches!(self.role, Role::Load(_))
+    }
+
     fn has_room(&self) -> bool {
         let full = |shard| self.lanes.pending(ShardId(shard)) >= self.shared.in_flight_max;
         (0..self.shared.shards).any(|shard| !full(shard))
@@ -192,6 +195,9 @@ impl<P: Port> Generator<P> {
     /// One group of operations, split by shard. Where `only_room` is set, operations for a shard that has enough under
     /// way are left out: a shard that is down must not take up the load of the others.
     fn group(&mut self, due_ns: u64, only_room: bool) {
+        if let Role::Load(schedule) = &mut self.role {
+            schedule.issue();
+        }
         let shared = Arc::clone(&self.shared);
         for _ in 0..shared.batch {
             let story = shared.zipf.pick(&mut self.rng);
@@ -268,7 +274,7 @@ impl<P: Port> Generator<P> {
             self.results.tally.acknowledged(story_of(row));
         }
         match message.kind {
-            Kind::ProbeVote(probe) => self.probes.look(probe, now_ns, &mut self.writer, &mut self.lanes),
+            Kind::ProbeVote(probe) => self.look(probe, now_ns),
             _ => self.results.record(message, now_ns, &self.shared.windows),
         }
     }
@@ -278,11 +284,17 @@ impl<P: Port> Generator<P> {
             // Counted as wrong already; the probe ends here.
             return;
         };
-        match self.probes.looked(probe, read_shown(story_of(key), row).votes) {
-            Look::NotYet => self.probes.look(probe, now_ns, &mut self.writer, &mut self.lanes),
+        let Role::Probes(probes) = &mut self.role else { unreachable!("only probes send their messages") };
+        match probes.looked(probe, read_shown(story_of(key), row).votes) {
+            Look::NotYet => self.look(probe, now_ns),
             Look::Visible { due_ns } => self.results.record_visible(due_ns, now_ns),
             Look::TooMany => self.results.wrong_rows += 1,
         }
+    }
+
+    fn look(&mut self, probe: u16, now_ns: u64) {
+        let Role::Probes(probes) = &mut self.role else { unreachable!("only probes send their messages") };
+        probes.look(probe, now_ns, &mut self.writer, &mut self.lanes);
     }
 
     fn take_failed(&mut self, message: &Message, reason: String) {
@@ -323,18 +335,13 @@ enum Wake {
     Over,
 }
 
-/// The first probe story of generator `index`: probe stories are the last ones of all `stories`.
-fn probe_stories_of(stories: u32, index: u16) -> u32 {
-    let back = (u32::from(index) + 1) * u32::from(PROBE_STORIES);
-    stories.checked_sub(back).expect("there is room for the probes of every generator")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::Rate;
     use crate::tally::Verdict;
     use crate::vote::fake::Fake;
+    use crate::vote::probe::PROBE_STORIES;
     use crate::vote::results::Phase;
     use crate::vote::workload::story_owners;
 
@@ -349,7 +356,7 @@ mod tests {
         };
         Arc::new(Shared {
             start: Instant::now(),
-            zipf: Zipf::new(200, 1.08, 1),
+            zipf: Zipf::new(200, 1.08),
             owners: story_owners(STORIES, SHARDS),
             windows: KillWindows::new(SHARDS),
             end_ns: AtomicU64::new(end_ms * 1_000_000),
@@ -361,12 +368,15 @@ mod tests {
         })
     }
 
-    fn run(shared: &Arc<Shared>, rate: Rate, probes: f64, fake: Fake) -> Results {
+    fn run(shared: &Arc<Shared>, rate: Rate, fake: Fake) -> Results {
+        let role = Role::Load(Schedule::new(rate, shared.batch, 1, 0, shared.end_ns.load(Ordering::Relaxed)));
+        run_role(shared, 0, role, fake)
+    }
+
+    fn run_role(shared: &Arc<Shared>, index: u16, role: Role, fake: Fake) -> Results {
         let end_ns = shared.end_ns.load(Ordering::Relaxed);
-        let schedule = Schedule::new(rate, shared.batch, 1, 0, end_ns);
-        let probes = (probes > 0.0).then(|| Schedule::new(Rate::PerSecond(probes), 1, 1, 0, end_ns));
         let results = Results::new(STORIES, Phase { start_ns: 0, end_ns });
-        let generator = Generator::new(Arc::clone(shared), fake, 0, 7, (schedule, probes), results);
+        let generator = Generator::new(Arc::clone(shared), fake, index, 7, role, results);
         generator.run().expect("the fake engine answers")
     }
 
@@ -381,11 +391,24 @@ mod tests {
     fn at_a_rate_every_operation_is_issued_and_counted() {
         let shared = shared(50, 10, 100);
         let fake = Fake::new(SHARDS);
-        let results = run(&shared, Rate::PerSecond(100_000.0), 1000.0, fake.clone());
+        let results = run(&shared, Rate::PerSecond(100_000.0), fake.clone());
         assert_eq!(results.reads.count() + results.writes.count(), 10_000);
         assert_eq!(results.others_outside.count(), 10_000);
         assert_eq!((results.wrong_rows, results.client_errors), (0, 0), "{:?}", results.errors);
-        assert!(results.visible.count() > 0, "no probe became visible");
+        check_counts(&results, &fake);
+    }
+
+    #[test]
+    fn every_probe_becomes_visible() {
+        let shared = shared(50, 10, 100);
+        let fake = Fake::new(SHARDS);
+        fake.die_after(200, true);
+        let schedule = Schedule::new(Rate::PerSecond(1_000.0), 1, 1, 0, 100_000_000);
+        let role = Role::Probes(Probes::new(schedule, &shared.owners));
+        let results = run_role(&shared, 1, role, fake.clone());
+        assert_eq!(results.visible.count(), 100);
+        assert_eq!(results.reads.count() + results.writes.count(), 0, "probes are no load");
+        assert_eq!((results.wrong_rows, results.client_errors), (0, 0), "{:?}", results.errors);
         check_counts(&results, &fake);
     }
 
@@ -396,7 +419,7 @@ mod tests {
         shared.windows.open(ShardId(0), 0);
         // It comes back only when the other one has answered its half of the load.
         fake.revive_when(ShardId(0), |fake| fake.answered(ShardId(1)) > 300);
-        let results = run(&shared, Rate::PerSecond(10_000.0), 0.0, fake.clone());
+        let results = run(&shared, Rate::PerSecond(10_000.0), fake.clone());
         assert_eq!(results.reads.count() + results.writes.count(), 2_000);
         assert!(results.others_during_kills.count() > 800);
         assert_eq!(results.others_during_kills.count() + results.killed.count(), 2_000);
@@ -409,7 +432,7 @@ mod tests {
         let shared = shared(50, 10, 100);
         let fake = Fake::new(SHARDS);
         fake.revive_when(ShardId(0), |fake| fake.answered(ShardId(1)) > 5_000);
-        let results = run(&shared, Rate::Max, 0.0, fake.clone());
+        let results = run(&shared, Rate::Max, fake.clone());
         assert!(fake.answered(ShardId(1)) > 5_000);
         assert_eq!((results.wrong_rows, results.client_errors), (0, 0), "{:?}", results.errors);
         check_counts(&results, &fake);
@@ -421,7 +444,7 @@ mod tests {
             let shared = shared(20, 10, 100);
             let fake = Fake::new(SHARDS);
             fake.die_after(500, applied);
-            let results = run(&shared, Rate::PerSecond(50_000.0), 500.0, fake.clone());
+            let results = run(&shared, Rate::PerSecond(50_000.0), fake.clone());
             assert_eq!(results.reads.count() + results.writes.count(), 5_000);
             assert_eq!((results.wrong_rows, results.client_errors), (0, 0), "{:?}", results.errors);
             assert!(fake.deaths() > 0);
@@ -434,14 +457,14 @@ mod tests {
         let shared = shared(0, 10, 20);
         let fake = Fake::new(SHARDS);
         fake.lose_one();
-        let results = run(&shared, Rate::PerSecond(50_000.0), 0.0, fake.clone());
+        let results = run(&shared, Rate::PerSecond(50_000.0), fake.clone());
         let verdicts: Vec<Verdict> =
             (0..STORIES).map(|story| results.tally.check(story, fake.votes(story))).collect();
         assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Missing(1)).count(), 1);
 
         let fake = Fake::new(SHARDS);
         fake.refuse_one();
-        let results = run(&shared, Rate::PerSecond(50_000.0), 0.0, fake.clone());
+        let results = run(&shared, Rate::PerSecond(50_000.0), fake.clone());
         assert!(results.client_errors > 0);
         assert_eq!(results.errors, ["refused by the fake"]);
         assert_eq!(results.tally.doubtful_total(), results.client_errors);

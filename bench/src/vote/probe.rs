@@ -1,7 +1,8 @@
 //! Probes: how long until a vote shows in the view.
 //!
 //! A probe is a vote for a story that nobody else votes for, looked up again and again from its acknowledgement until it
-//! is counted. There is a fixed number of such stories; each is used by one probe at a time, so the count to wait for is
+//! is counted. Probes have a front of their own, so that they wait for the system and not behind the load's own requests.
+//! There is a fixed number of such stories; each is used by one probe at a time, so the count to wait for is
 //! known; a story whose probe failed is not used again. A probe that is due while all are busy waits for one, and its time counts from when it was due.
 
 use runtime::ShardId;
@@ -10,13 +11,13 @@ use crate::schedule::{Next, Schedule};
 use crate::vote::lane::{Kind, Lanes, Message};
 use crate::vote::workload::RowWriter;
 
-/// Stories that one generator keeps for probes, and so the most probes at a time.
+/// Stories kept for probes, and so the most probes at a time. They are the last ones.
 pub const PROBE_STORIES: u16 = 32;
 
-/// The probes of one generator.
+/// All probes of a run.
 #[derive(Debug)]
 pub struct Probes {
-    schedule: Option<Schedule>,
+    schedule: Schedule,
     slots: Vec<Slot>,
     idle: Vec<u16>,
 }
@@ -45,43 +46,38 @@ pub enum Look {
 }
 
 impl Probes {
-    /// Probes on the stories from `first_story`, started by `schedule` if there is one.
-    pub fn new(schedule: Option<Schedule>, first_story: u32, owners: &[u16]) -> Probes {
-        let slot = |story: u32| Slot { story, owner: ShardId(owners[story as usize]), sent: 0, due_ns: 0 };
-        let slots = (0..u32::from(PROBE_STORIES)).map(|index| slot(first_story + index)).collect();
-        Probes { schedule, slots, idle: (0..PROBE_STORIES).collect() }
+    /// Probes on the last stories, started by `schedule`.
+    pub fn new(schedule: Schedule, owners: &[u16]) -> Probes {
+        let first =
+            owners.len().checked_sub(usize::from(PROBE_STORIES)).expect("probes have stories of their own");
+        let slot =
+            |story: usize| Slot { story: story as u32, owner: ShardId(owners[story]), sent: 0, due_ns: 0 };
+        Probes {
+            schedule,
+            slots: (first..owners.len()).map(slot).collect(),
+            idle: (0..PROBE_STORIES).collect(),
+        }
     }
 
     /// No probe starts after `end_ns`.
     pub fn end_at(&mut self, end_ns: u64) {
-        if let Some(schedule) = &mut self.schedule {
-            schedule.end_at(end_ns);
-        }
+        self.schedule.end_at(end_ns);
     }
 
-    /// Starts the probes that are due; returns when the next one is, if any.
-    pub fn start(
-        &mut self,
-        now_ns: u64,
-        user: &mut impl FnMut() -> i64,
-        writer: &mut RowWriter,
-        lanes: &mut Lanes,
-    ) -> Option<u64> {
-        let schedule = self.schedule.as_mut()?;
+    /// Starts the probes that are due; says what comes next.
+    pub fn start(&mut self, now_ns: u64, user: &mut i64, writer: &mut RowWriter, lanes: &mut Lanes) -> Next {
         loop {
-            let due_ns = match schedule.next(now_ns) {
-                Next::Due(due_ns) => due_ns,
-                Next::At(at_ns) => return Some(at_ns),
-                Next::WhenRoom | Next::Over => return None,
-            };
+            let next = self.schedule.next(now_ns);
+            let Next::Due(due_ns) = next else { return next };
             // Without an idle story the next answer brings one; there is no time to wake up for.
-            let probe = self.idle.pop()?;
-            schedule.issue();
+            let Some(probe) = self.idle.pop() else { return Next::WhenRoom };
+            self.schedule.issue();
+            *user += 1;
             let slot = &mut self.slots[usize::from(probe)];
             slot.sent += 1;
             slot.due_ns = due_ns;
             let mut rows = lanes.buffer();
-            let (shard, row) = writer.vote(slot.story, user());
+            let (shard, row) = writer.vote(slot.story, *user);
             rows.push(row);
             lanes.push(Message { kind: Kind::ProbeVote(probe), shard, due_ns, rows, again: false });
         }

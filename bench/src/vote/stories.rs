@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use operators::Rows;
 use runtime::ShardId;
 
@@ -27,11 +28,20 @@ pub struct Verified {
     pub differences: Vec<String>,
 }
 
-/// Writes all stories, each to the shard that owns it.
-pub fn load(port: &mut impl Port, names: &Names, owners: &[u16], shards: u16) -> Result<(), Error> {
+/// Writes all stories, each to the shard that owns it, in random order: popular stories must not be neighbours in the shards'
+/// memory.
+pub fn load(
+    port: &mut impl Port,
+    names: &Names,
+    owners: &[u16],
+    shards: u16,
+    seed: u64,
+) -> Result<(), Error> {
+    let mut order: Vec<u32> = (0..owners.len() as u32).collect();
+    Rng::with_seed(seed).shuffle(&mut order);
     let mut writer = RowWriter::new(shards);
     let mut lanes = Lanes::new(shards);
-    push_by_owner(&mut lanes, owners, 0..owners.len() as u32, shards, Kind::Stories, |story, rows| {
+    push_by_owner(&mut lanes, owners, order.into_iter(), shards, Kind::Stories, |story, rows| {
         writer.push_story(story, rows);
     });
     let mut failure = None;
