@@ -81,7 +81,7 @@ pub struct DemoOptions {
     /// Rows to write a second; `max` for as many as the shards take.
     #[arg(long, default_value = "35000", value_parser = pace)]
     pub pace: Pace,
-    /// Seconds between the recovery of one shard and the next kill.
+    /// Seconds between two kills; more if a shard takes longer to be restored.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     pub kill_every: Duration,
     /// Leave the shards alone.

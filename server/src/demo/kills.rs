@@ -1,6 +1,6 @@
 //! The hangman of the demo: every so often a random shard gets a random signal.
 //!
-//! The time to the next kill runs from the moment at which the last victim is restored. A shard replays its whole log,
+//! A kill waits until the last victim is restored and all have worked together for a while. A shard replays its whole log,
 //! which takes seconds when a year of flights lies in it; kills that come faster than that would keep it from ever coming
 //! back, and the year would never end. For the same reason there are no more kills once the stream has taken much longer
 //! than it should: the run is to end within two minutes on a busy machine, too.
@@ -18,6 +18,8 @@ use crate::signals::signal_name;
 /// How shards die: at once, by a bad access, by their own decision, by not answering any more.
 const SIGNALS: [Signal; 4] = [Signal::KILL, Signal::SEGV, Signal::ABORT, Signal::STOP];
 
+/// Of the time between two kills, the share that all shards have together after a recovery: one half.
+const TOGETHER_SHARE: u32 = 2;
 /// After so long nobody is killed any more.
 const KILLING_MAX: Duration = Duration::from_secs(50);
 
@@ -54,7 +56,7 @@ impl Killer {
         let (now, recoveries) = (Instant::now(), supervisor.recoveries().len());
         if self.recoveries_before.is_some_and(|before| recoveries > before) {
             self.recoveries_before = None;
-            self.next = now + every;
+            self.next = self.next.max(now + every / TOGETHER_SHARE);
         }
         if self.recoveries_before.is_some() || now < self.next || now - self.started > KILLING_MAX {
             return;
@@ -66,6 +68,7 @@ impl Killer {
         // If it ended by itself in this very moment, the next tick finds another.
         if supervisor.kill(victim.shard, signal) {
             self.recoveries_before = Some(recoveries);
+            self.next = now + every;
             show.line(format!("  shard {} gets {}", victim.shard.0, signal_name(signal)));
         }
     }
