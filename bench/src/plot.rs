@@ -11,7 +11,7 @@ const INK: &str = "#333333";
 const GRID: &str = "#dddddd";
 const KILL: &str = "#d62728";
 /// One colour per curve, in order.
-const COLOURS: [&str; 6] = ["#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#17becf"];
+const COLOURS: [&str; 7] = ["#7f7f7f", "#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#17becf"];
 /// Marked percentiles; the axis is logarithmic in the distance to 100 %.
 const PERCENTILES: [f64; 7] = [0.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999];
 /// Latencies below a microsecond are not told apart.
@@ -97,11 +97,11 @@ pub fn course(title: &str, slices: &[Slice], kills: &[Mark]) -> String {
         }
     }
     let centre = |index: usize| x.pixel((index as f64 + 0.5) * slice_seconds);
-    drawing.path(slices.iter().enumerate().map(|(i, slice)| (centre(i), y.pixel(rate(slice)))), COLOURS[0]);
+    drawing.path(slices.iter().enumerate().map(|(i, slice)| (centre(i), y.pixel(rate(slice)))), COLOURS[1]);
     let answered = slices.iter().enumerate().filter(|(_, slice)| slice.operations > 0);
-    drawing.path(answered.map(|(i, slice)| (centre(i), y_latency.pixel(slice.p99_us))), COLOURS[1]);
-    drawing.text((LEFT + 10.0, middle_low - 8.0), Anchor::Start, COLOURS[0], 13.0, "operations per second");
-    drawing.text((LEFT + 10.0, middle_high + 15.0), Anchor::Start, COLOURS[1], 13.0, "p99 of each 100 ms");
+    drawing.path(answered.map(|(i, slice)| (centre(i), y_latency.pixel(slice.p99_us))), COLOURS[2]);
+    drawing.text((LEFT + 10.0, middle_low - 8.0), Anchor::Start, COLOURS[1], 13.0, "operations per second");
+    drawing.text((LEFT + 10.0, middle_high + 15.0), Anchor::Start, COLOURS[2], 13.0, "p99 of each 100 ms");
     drawing.finish()
 }
 

@@ -79,6 +79,7 @@ pub fn run(arguments: &cli::Restart) -> Result<(), Error> {
             us.max / 1e3
         );
     }
+    print_parts(&report.kills);
     arguments.output.write_histogram("restart", &answered)?;
     let curves = [("kill to serving", &serving), ("kill to answer", &answered)];
     arguments
@@ -100,4 +101,23 @@ fn ask(port: &mut FrontPort, names: &Names, shard: ShardId, story: u32) -> Resul
         }
     }
     Ok(())
+}
+
+/// One part of a recovery, in milliseconds since the death.
+type Part = fn(&Kill) -> f64;
+
+/// Prints the median of each part of the recoveries.
+fn print_parts(kills: &[Kill]) {
+    let parts: [(&str, Part); 5] = [
+        ("detected", |kill| kill.detected_ms),
+        ("restarted", |kill| kill.restarted_ms),
+        ("replayed", |kill| kill.replayed_ms),
+        ("steered", |kill| kill.steered_ms),
+        ("caught up", |kill| kill.caught_up_ms),
+    ];
+    for (name, part) in parts {
+        let mut ms: Vec<f64> = kills.iter().map(part).collect();
+        ms.sort_unstable_by(f64::total_cmp);
+        println!("  {name:<12} after {:>7.1} ms (median)", ms[ms.len() / 2]);
+    }
 }

@@ -14,13 +14,16 @@ use crate::crash;
 use crate::engine::{self, HostProcess};
 use crate::error::Error;
 use crate::folder::DataFolder;
+use crate::latencies::Latencies;
 use crate::report::{Kill, MachineKill};
 use crate::schedule::Schedule;
+use crate::tally::Tally;
 use crate::timeline::{self, Slice};
 use crate::vote::front::FrontPort;
 use crate::vote::generator::{Generator, Role, Shared};
 use crate::vote::probe::{PROBE_STORIES, Probes};
 use crate::vote::results::{Phase, Results};
+use crate::vote::single;
 use crate::vote::stories::{self, Verified};
 use crate::vote::workload::{self, Names};
 use crate::windows::KillWindows;
@@ -46,6 +49,8 @@ pub struct Trial<'a> {
     pub crashes: Crashes,
     /// The run ends after so many kills instead of at its time.
     pub kills_max: Option<u32>,
+    /// Votes cast one at a time before the load.
+    pub single_writes: u32,
 }
 
 /// Who is killed.
@@ -68,6 +73,8 @@ pub struct Outcome {
     pub slices: Vec<Slice>,
     /// Its length in seconds.
     pub seconds: f64,
+    /// Times of the votes cast one at a time.
+    pub single_writes: Latencies,
     /// Deaths of shards.
     pub kills: Vec<Kill>,
     /// Deaths of everything.
@@ -94,7 +101,11 @@ pub fn run(trial: &Trial<'_>, folder: &DataFolder) -> Result<Outcome, Error> {
         Crashes::Everything(_) => Engine::Child(HostProcess::start(&path, shards)?),
         _ => Engine::Here(engine::start(&path, shards, plan, trial.causal_logging)?),
     };
-    stories::load(&mut FrontPort::connect(&path)?, &names, &owners, shards, trial.load.seed)?;
+    let mut port = FrontPort::connect(&path)?;
+    stories::load(&mut port, &names, &owners, shards, trial.load.seed)?;
+    let mut singles = Tally::new(owners.len() as u32);
+    let single_writes = single::measure(&mut port, &names, shards, trial.single_writes, &mut singles)?;
+    drop(port);
 
     let shared = Arc::new(share(trial, names, Arc::clone(&owners), shards));
     let before = counters(&engine);
@@ -103,6 +114,7 @@ pub fn run(trial: &Trial<'_>, folder: &DataFolder) -> Result<Outcome, Error> {
         after.add(&crashed.lost);
         after.since(&before)
     });
+    results.tally.add(&singles);
     let mut port = FrontPort::connect(&path)?;
     let verified = stories::verify(&mut port, &names, &owners, shards, &results.tally)?;
     drop(port);
@@ -113,7 +125,7 @@ pub fn run(trial: &Trial<'_>, folder: &DataFolder) -> Result<Outcome, Error> {
     results.wrong_rows += verified.wrong_rows;
     let seconds = results.phase().seconds();
     let Crashed { kills, machine_kills, .. } = crashed;
-    Ok(Outcome { results, slices, seconds, kills, machine_kills, verified, counters })
+    Ok(Outcome { results, slices, seconds, single_writes, kills, machine_kills, verified, counters })
 }
 
 /// Who was killed.

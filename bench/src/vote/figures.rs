@@ -21,6 +21,8 @@ pub struct Figures {
     pub read_us: Percentiles,
     /// Votes until acknowledged, from when they were due.
     pub write_us: Percentiles,
+    /// Votes until acknowledged, one at a time on the idle engine before the load.
+    pub single_write_us: Percentiles,
     /// Votes until visible in the view, from when they were due.
     pub visible_us: Percentiles,
     /// Deaths of shards.
@@ -41,6 +43,8 @@ pub struct Figures {
     pub rows_per_message: f64,
     /// Operations in a message from the generator.
     pub ops_per_request: f64,
+    /// How much later than due the generator issued groups, which is part of all latencies above; nothing at `max`.
+    pub issued_late_us: Percentiles,
     /// Answers during the run and counts after it that are wrong.
     pub wrong_rows: u64,
     /// Operations refused or never answered.
@@ -91,6 +95,7 @@ impl Figures {
             reads_per_s: per_second(reads),
             read_us: results.reads.percentiles(),
             write_us: results.writes.percentiles(),
+            single_write_us: outcome.single_writes.percentiles(),
             visible_us: results.visible.percentiles(),
             kills: outcome.kills.clone(),
             machine_kills: outcome.machine_kills.clone(),
@@ -101,6 +106,7 @@ impl Figures {
             log_bytes_per_write: counters.log_bytes_per_write(),
             rows_per_message: counters.rows_per_message(),
             ops_per_request: (reads + writes) as f64 / results.messages_answered.max(1) as f64,
+            issued_late_us: results.late.percentiles(),
             wrong_rows: results.wrong_rows,
             client_errors: results.client_errors,
             errors,
@@ -126,6 +132,8 @@ impl Figures {
         for (name, us) in [("read", self.read_us), ("write", self.write_us), ("visible", self.visible_us)] {
             print_percentiles(name, &us);
         }
+        print_percentiles("issued late", &self.issued_late_us);
+        print_percentiles("single write, idle", &self.single_write_us);
         let device = self.device_4k.latency_us;
         println!("  {:<22} p50 {:>9.0} us, p99 {:>9.0} us", "device 4 KiB, synced", device.p50, device.p99);
         for kill in &self.kills {

@@ -161,7 +161,10 @@ impl<P: Port> Generator<P> {
                 }
             };
             match next {
-                Next::Due(due_ns) => self.group(due_ns, false),
+                Next::Due(due_ns) => {
+                    self.results.record_issued(due_ns, now_ns);
+                    self.group(due_ns, false);
+                }
                 Next::WhenRoom if self.offers_load() && self.has_room() => self.group(now_ns, true),
                 Next::WhenRoom => return Wake::At(u64::MAX),
                 Next::At(at_ns) => return Wake::At(at_ns),

@@ -2,7 +2,7 @@
 //!
 //! Parts: `workload` (plan and rows), `generator` (the loop that offers the load) with `lane` (a queue per shard), `probe`
 //! (write-to-visible) and `reads` (checks of answers), `port` (what it needs of a front) with `front` (the real one),
-//! `stories` (before and after a run), `fill` (votes without measuring), `results` and `figures` (what is measured and shown).
+//! `stories` (before and after a run), `fill` (votes without measuring), `single` (one vote at a time), `results` and `figures` (what is measured and shown).
 
 #[cfg(test)]
 mod fake;
@@ -15,6 +15,7 @@ pub mod port;
 pub mod probe;
 pub mod reads;
 pub mod results;
+pub mod single;
 pub mod stories;
 pub mod workload;
 
@@ -31,6 +32,9 @@ use crate::vote::figures::Figures;
 
 /// How long the device is measured before the run.
 const DEVICE_DURATION: Duration = Duration::from_millis(500);
+
+/// Votes cast one at a time before the load.
+const SINGLE_WRITES: u32 = 500;
 
 /// Runs the benchmark; true when every result was right.
 pub fn run(arguments: &Vote) -> Result<bool, Error> {
@@ -49,6 +53,7 @@ pub fn run(arguments: &Vote) -> Result<bool, Error> {
         causal_logging: !arguments.no_causal_logging,
         crashes,
         kills_max: arguments.kills.filter(|_| crashes != Crashes::None),
+        single_writes: SINGLE_WRITES,
     };
     let outcome = trial::run(&trial, &folder)?;
     let figures = Figures::new(&arguments.load, &outcome, device);
@@ -60,7 +65,8 @@ pub fn run(arguments: &Vote) -> Result<bool, Error> {
 
 fn write_files(arguments: &Vote, outcome: &Outcome) -> Result<(), Error> {
     let results = &outcome.results;
-    let histograms: [(&str, &str, &Latencies); 6] = [
+    let histograms: [(&str, &str, &Latencies); 7] = [
+        ("single-writes", "single writes, idle", &outcome.single_writes),
         ("reads", "reads", &results.reads),
         ("writes", "writes until acknowledged", &results.writes),
         ("visible", "writes until visible", &results.visible),

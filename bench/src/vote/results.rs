@@ -24,6 +24,8 @@ pub struct Results {
     pub others_outside: Latencies,
     /// Operations that had to wait for a shard to come back.
     pub killed: Latencies,
+    /// How much later than due groups were issued: the generator's own share of all latencies at a rate.
+    pub late: Latencies,
     /// Lookups answered within the measured phase.
     pub reads_answered: u64,
     /// Votes answered within the measured phase.
@@ -68,6 +70,7 @@ impl Results {
             others_during_kills: Latencies::new(),
             others_outside: Latencies::new(),
             killed: Latencies::new(),
+            late: Latencies::new(),
             reads_answered: 0,
             writes_answered: 0,
             messages_answered: 0,
@@ -121,6 +124,13 @@ impl Results {
         self.timeline.record(now_ns, latency_ns, operations);
     }
 
+    /// A group that was due at `due_ns` is issued at `now_ns`.
+    pub fn record_issued(&mut self, due_ns: u64, now_ns: u64) {
+        if due_ns >= self.phase.start_ns {
+            self.late.record(now_ns.saturating_sub(due_ns), 1);
+        }
+    }
+
     /// The vote of a probe, due at `due_ns`, was seen at `now_ns`.
     pub fn record_visible(&mut self, due_ns: u64, now_ns: u64) {
         if due_ns >= self.phase.start_ns {
@@ -144,6 +154,7 @@ impl Results {
         self.others_during_kills.add(&other.others_during_kills);
         self.others_outside.add(&other.others_outside);
         self.killed.add(&other.killed);
+        self.late.add(&other.late);
         self.reads_answered += other.reads_answered;
         self.writes_answered += other.writes_answered;
         self.messages_answered += other.messages_answered;
