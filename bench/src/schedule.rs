@@ -56,6 +56,11 @@ impl Schedule {
         }
     }
 
+    /// Whether room decides and not time.
+    pub fn is_closed_loop(&self) -> bool {
+        self.interval_ns.is_none()
+    }
+
     /// The group that was due has been issued.
     pub fn issue(&mut self) {
         self.issued += 1;

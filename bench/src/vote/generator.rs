@@ -21,7 +21,7 @@ use crate::vote::probe::{Look, Probes};
 use crate::vote::reads::Reads;
 use crate::vote::results::Results;
 use crate::vote::workload::{Names, RowWriter, read_shown, story_of};
-use crate::windows::KillWindows;
+use crate::windows::{KillWindows, Touches};
 use crate::zipf::Zipf;
 
 /// Groups issued between two looks for answers, when many are due at once.
@@ -87,6 +87,7 @@ pub struct Generator<P> {
     lanes: Lanes,
     writer: RowWriter,
     reads: Reads,
+    touches: Touches,
     rng: Rng,
     user: i64,
     /// The messages of the group under construction, by shard.
@@ -106,6 +107,7 @@ impl<P: Port> Generator<P> {
             lanes: Lanes::new(shards),
             writer: RowWriter::new(shards),
             reads: Reads::new(stories),
+            touches: Touches::new(shards),
             rng: Rng::with_seed(seed ^ (u64::from(index) << 48)),
             // Each generator has users of its own, so that no vote is cast twice.
             user: i64::from(index) << 40,
@@ -177,6 +179,13 @@ impl<P: Port> Generator<P> {
     /// Sends what the shards take and collects answers.
     fn exchange(&mut self, wake: Wake, now_ns: u64, answers: &mut Vec<Answered>) -> Result<(), Refused> {
         self.lanes.send(&mut self.port, &self.shared.names)?;
+        // As fast as it goes there is no backlog: a lane holds what the rate allows and no more.
+        let no_backlog = self.has_bounded_lanes();
+        for shard in (0..self.shared.shards).map(ShardId) {
+            if no_backlog || self.lanes.is_sent(shard) {
+                self.touches.emptied(&self.shared.windows, shard, now_ns);
+            }
+        }
         let longest = if self.lanes.is_waiting() { SLEEP_WAITING_MAX } else { SLEEP_MAX };
         let sleep = match wake {
             Wake::Now => Duration::ZERO,
@@ -188,6 +197,10 @@ impl<P: Port> Generator<P> {
 
     fn offers_load(&self) -> bool {
         matches!(self.role, Role::Load(_))
+    }
+
+    fn has_bounded_lanes(&self) -> bool {
+        matches!(&self.role, Role::Load(schedule) if schedule.is_closed_loop())
     }
 
     fn has_room(&self) -> bool {
@@ -257,7 +270,7 @@ impl<P: Port> Generator<P> {
                 self.results.wrong_rows += self.reads.check(&message.rows, &counts, &rows);
                 match kind {
                     Kind::ProbeLookup(probe) => self.take_look(probe, &message.rows, &rows, now_ns),
-                    _ => self.results.record(&message, now_ns, &self.shared.windows),
+                    _ => self.record(&message, now_ns),
                 }
             }
             (Outcome::Failed(reason), _) => self.take_failed(&message, reason),
@@ -278,8 +291,13 @@ impl<P: Port> Generator<P> {
         }
         match message.kind {
             Kind::ProbeVote(probe) => self.look(probe, now_ns),
-            _ => self.results.record(message, now_ns, &self.shared.windows),
+            _ => self.record(message, now_ns),
         }
+    }
+
+    fn record(&mut self, message: &Message, now_ns: u64) {
+        let touch = self.touches.touch(&self.shared.windows, message.shard, message.due_ns, now_ns);
+        self.results.record(message, now_ns, touch);
     }
 
     fn take_look(&mut self, probe: u16, keys: &Rows, rows: &Rows, now_ns: u64) {

@@ -17,6 +17,9 @@ use crate::vote::workload::{Names, ROWS_PER_STORY};
 /// a minute before the load counts as too much for the machine.
 pub const QUEUED_OPERATIONS_MAX: u64 = 64 << 20;
 
+/// The most messages of one shard under way. Enough for 200,000 a second at 5 ms each; what is more waits in the lane,
+/// where it can be seen that a shard that was down has a backlog.
+const IN_FLIGHT_MESSAGES_MAX: u32 = 1024;
 /// Sleep between looks for answers outside of a run.
 const DRAIN_SLEEP: Duration = Duration::from_millis(5);
 /// How long no answer at all may come outside of a run: a shard may be replaying its log.
@@ -72,6 +75,7 @@ struct Lane {
     queue: VecDeque<Message>,
     queued_operations: u64,
     in_flight_operations: u64,
+    in_flight_messages: u32,
 }
 
 impl Lanes {
@@ -111,9 +115,14 @@ impl Lanes {
         self.in_flight.is_empty() && self.lanes.iter().all(|lane| lane.queue.is_empty())
     }
 
-    /// Whether something could not be sent yet.
+    /// Whether something for any shard could not be sent yet.
     pub fn is_waiting(&self) -> bool {
         self.lanes.iter().any(|lane| !lane.queue.is_empty())
+    }
+
+    /// Whether everything for this shard has been sent.
+    pub fn is_sent(&self, shard: ShardId) -> bool {
+        self.lanes[usize::from(shard.0)].queue.is_empty()
     }
 
     /// Whether a lane is longer than any load that the machine could keep up with would make it.
@@ -124,7 +133,9 @@ impl Lanes {
     /// Sends what the shards take.
     pub fn send(&mut self, port: &mut impl Port, names: &Names) -> Result<(), Refused> {
         for lane in &mut self.lanes {
-            while let Some(message) = lane.queue.front() {
+            while lane.in_flight_messages < IN_FLIGHT_MESSAGES_MAX
+                && let Some(message) = lane.queue.front()
+            {
                 let ticket = match submit(port, names, message) {
                     Ok(ticket) => ticket,
                     Err(Refused::Busy) => break,
@@ -134,6 +145,7 @@ impl Lanes {
                 let operations = u64::from(message.rows.count);
                 lane.queued_operations -= operations;
                 lane.in_flight_operations += operations;
+                lane.in_flight_messages += 1;
                 let former = self.in_flight.insert(ticket, message);
                 assert!(former.is_none(), "a ticket was given twice");
             }
@@ -144,7 +156,9 @@ impl Lanes {
     /// Takes the message that an answer belongs to.
     pub fn answered(&mut self, ticket: Ticket) -> Option<Message> {
         let message = self.in_flight.remove(&ticket)?;
-        self.lanes[usize::from(message.shard.0)].in_flight_operations -= u64::from(message.rows.count);
+        let lane = &mut self.lanes[usize::from(message.shard.0)];
+        lane.in_flight_operations -= u64::from(message.rows.count);
+        lane.in_flight_messages -= 1;
         Some(message)
     }
 
@@ -186,7 +200,10 @@ impl Lanes {
             lane.queued_operations += u64::from(message.rows.count);
             lane.queue.push_front(message);
         }
-        self.lanes.iter_mut().for_each(|lane| lane.in_flight_operations = 0);
+        for lane in &mut self.lanes {
+            lane.in_flight_operations = 0;
+            lane.in_flight_messages = 0;
+        }
     }
 
     /// Takes everything that has no answer, when nobody will wait for one any more.

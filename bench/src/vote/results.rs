@@ -4,7 +4,7 @@ use crate::latencies::Latencies;
 use crate::tally::Tally;
 use crate::timeline::{Slice, Timeline};
 use crate::vote::lane::{Kind, Message};
-use crate::windows::{KillWindows, Touch};
+use crate::windows::Touch;
 
 /// The first few errors are kept word for word.
 const ERRORS_KEPT: usize = 5;
@@ -99,7 +99,7 @@ impl Results {
     }
 
     /// A message of the load was answered at `now_ns`.
-    pub fn record(&mut self, message: &Message, now_ns: u64, windows: &KillWindows) {
+    pub fn record(&mut self, message: &Message, now_ns: u64, touch: Touch) {
         let operations = u64::from(message.rows.count);
         if now_ns >= self.phase.start_ns && now_ns < self.phase.end_ns {
             self.messages_answered += 1;
@@ -116,7 +116,7 @@ impl Results {
             Kind::Votes => self.writes.record(latency_ns, operations),
             _ => self.reads.record(latency_ns, operations),
         }
-        match windows.touch(message.shard, message.due_ns, now_ns) {
+        match touch {
             Touch::Killed => self.killed.record(latency_ns, operations),
             Touch::Other => self.others_during_kills.record(latency_ns, operations),
             Touch::Outside => self.others_outside.record(latency_ns, operations),
