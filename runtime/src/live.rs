@@ -10,7 +10,6 @@ pub mod bell;
 pub mod control;
 mod host;
 pub mod layout;
-mod log;
 mod machine_start;
 mod park;
 mod process;

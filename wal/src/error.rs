@@ -84,7 +84,7 @@ pub enum Error {
     },
     /// A write or sync of the log failed: what was in flight may or may not survive, and nothing more can be
     /// written. End the process; a restart reads back what is there.
-    #[error("a write to {} failed, so nothing more is written to the log: {source}", path.display())]
+    #[error("a write to {} failed, so nothing more is written to the log, and what was being written is in doubt until it is read again: {source}", path.display())]
     Poisoned {
         /// The file.
         path: PathBuf,

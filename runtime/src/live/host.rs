@@ -9,7 +9,6 @@ mod serve;
 
 use super::control::{ControlPage, Phase, ShardWord, working_on};
 use super::layout::{DataFolder, RunFolder};
-use super::log::ShardLog;
 use super::machine_start::read_trims;
 use super::sys::{self, monotonic_ns};
 use crate::clock::ShardId;
@@ -22,7 +21,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use wal::{Appender, LogFolder};
+use wal::{Appender, LogDisk, LogFolder};
 
 /// Memory for io_uring buffers: with the default of 10 MiB an executor takes ten times as long to start.
 const IO_MEMORY_BYTES: usize = 1 << 20;
@@ -233,7 +232,8 @@ async fn live(args: ShardArgs, started_at: u64) -> Result<(), Fault> {
     replay(&mut host, &scan)?;
     drop(scan);
     drop(mapped);
-    let log = ShardLog::start(folder, &tail, host.park.clone()).await.map_err(log_fault)?;
+    let park = host.park.clone();
+    let log = LogDisk::start(folder, &tail, move || park.wake()).await.map_err(log_fault)?;
     host.serve(log).await
 }
 

@@ -13,7 +13,6 @@ use crate::links::{FrontRings, LinkError, Links};
 use crate::live::bell::{Bell, Nap};
 use crate::live::control::{self, ControlPage, FrontWord, ShardWord, WANTS_ROOM, working_on};
 use crate::live::layout::RunFolder;
-use crate::live::log::ShardLog;
 use crate::live::park::{Park, turn};
 use crate::live::sys::{doorbell_from_stdin, monotonic_ns};
 use crate::recovery::{Phase, Receiver};
@@ -25,6 +24,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
+use wal::LogDisk;
 
 /// The most messages or requests of one link in one round.
 const LINK_COUNT_MAX: u32 = 128;
@@ -123,7 +123,7 @@ impl Host {
     }
 
     /// The loop. Returns when the database stops.
-    pub(super) async fn serve(mut self, log: ShardLog) -> Result<(), Fault> {
+    pub(super) async fn serve(mut self, log: LogDisk) -> Result<(), Fault> {
         self.spawn_helpers();
         let mut progress = Progress::default();
         loop {
@@ -171,13 +171,13 @@ impl Host {
     }
 
     /// Makes each move once.
-    fn round(&mut self, log: &ShardLog) -> Result<Round, Fault> {
+    fn round(&mut self, log: &LogDisk) -> Result<Round, Fault> {
         let mut round = Round::default();
         if let Some(failure) = log.failure() {
             return Err(Fault::new(Trouble::Failed, failure));
         }
         round.worked |= log.exchange(self.shard.log());
-        let full = log.no_room()
+        let full = log.no_room().is_some()
             && self.shard.log().room_bytes() < self.shard.log().gathered_bytes() + LOG_ROOM_BYTES;
         self.shard.set_log_full(full);
         self.take_catalogue()?;
@@ -365,7 +365,7 @@ impl Host {
     }
 
     /// Starts the flushes that the policy asks for.
-    fn flush(&mut self, log: &ShardLog, worked: bool) {
+    fn flush(&mut self, log: &LogDisk, worked: bool) {
         let steps_due = self.lazy_flush.get() == LazyFlush::Due;
         if steps_due {
             self.lazy_flush.set(LazyFlush::Idle);
@@ -435,7 +435,7 @@ impl Host {
         receivers.any(|receiver| self.shard.outgoing(receiver).is_some())
     }
 
-    fn report(&mut self, log: &ShardLog, now: u64) {
+    fn report(&mut self, log: &LogDisk, now: u64) {
         let (me, counters) = (self.shard.id(), *self.shard.counters());
         let (bytes, flushes) = log.written();
         let words = [
@@ -449,7 +449,7 @@ impl Host {
             (ShardWord::Steps, counters.steps),
             (ShardWord::LogBytes, bytes),
             (ShardWord::LogFlushes, flushes),
-            (ShardWord::LogFull, u64::from(log.no_room())),
+            (ShardWord::LogFull, u64::from(log.no_room().is_some())),
         ];
         for (word, value) in words {
             self.page.set(me, word, value);
@@ -461,7 +461,7 @@ impl Host {
     }
 
     /// Makes durable what is gathered, then ends.
-    async fn stop(mut self, log: &ShardLog) -> Result<(), Fault> {
+    async fn stop(mut self, log: &LogDisk) -> Result<(), Fault> {
         loop {
             self.beat(monotonic_ns());
             log.exchange(self.shard.log());
@@ -472,7 +472,7 @@ impl Host {
                 log.write(flush);
             }
             let appender = self.shard.log();
-            if log.no_room() || (appender.gathered_bytes() == 0 && appender.in_flight_count() == 0) {
+            if log.no_room().is_some() || (appender.gathered_bytes() == 0 && appender.in_flight_count() == 0) {
                 return Ok(());
             }
             self.park.sleep().await;
