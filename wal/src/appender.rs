@@ -306,6 +306,15 @@ impl Appender {
         self.rooms.iter().map(Room::bytes).sum()
     }
 
+    /// Room that is left when what is gathered now has been written; none if some flush waits for a segment already.
+    pub(crate) fn spare_bytes(&self) -> u64 {
+        let next = self.next_flush_bytes().unwrap_or(0);
+        if self.rooms.iter().all(|room| room.bytes() < next) {
+            return 0;
+        }
+        self.room_bytes().saturating_sub(self.gathered_bytes())
+    }
+
     /// The least size of the segment to provide next, if one is wanted: there should always be a spare one, and one
     /// that takes the next flush.
     #[must_use]

@@ -15,8 +15,8 @@
 //! that segment; so after the folder's lock, the lock of every live segment is waited for, and only then is anything read.
 //! Files that the manifest does not name are removed; late writes into those go nowhere.
 //!
-//! **Prepared.** A segment becomes live after its zeros and its name are durable. That is a good 64 MiB of writing, so
-//! the live writer has it done in a thread beside it.
+//! **Prepared.** A segment becomes live after its zeros and its name are durable: it is created, filled, synced, and only
+//! then adopted. That is a good 64 MiB of writing, so a live writer fills it a little at a time, beside its flushes.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
@@ -37,8 +37,7 @@ use crate::segment::{
     BLOCK_BYTES, FIRST_SEGMENT_BYTES, Identity, SEGMENT_BYTES, SEGMENT_BYTES_MAX, SegmentId, segment_header,
 };
 
-/// Zeros are written in pieces of this size, one at a time: large enough for the disk's full speed, small enough not to
-/// hold up a commit behind them for long.
+/// Zeros are written in pieces of this size where nobody waits beside: large enough for the disk's full speed.
 const FILL_BYTES: usize = 256 << 10;
 /// How often a lock that is held is tried again.
 const LOCK_RETRY: Duration = Duration::from_millis(1);
@@ -214,7 +213,7 @@ impl LogFolder {
         size
     }
 
-    /// Prepares a further segment and makes it live.
+    /// Prepares a further segment and makes it live, all in one go.
     ///
     /// # Errors
     /// [`Error::NoRoom`], after which the same call can be made again; anything else means that the disk can no
@@ -222,18 +221,43 @@ impl LogFolder {
     ///
     /// # Panics
     /// If `id` is not the number after the newest segment's.
-    pub fn add_segment(&mut self, id: SegmentId, size: u64) -> Result<(), Error> {
+    pub(crate) fn add_segment(&mut self, id: SegmentId, size: u64) -> Result<(), Error> {
+        let new = self.create_segment(id, size)?;
+        self.no_room_or_done(fill(&new), id)?;
+        self.adopt_segment(&new)
+    }
+
+    /// The first part of [`add_segment`](Self::add_segment): a file with its room reserved. It is for the caller to fill it as
+    /// [`NewSegment::first_block`] says and to sync it.
+    ///
+    /// # Errors
+    /// As [`add_segment`](Self::add_segment).
+    pub(crate) fn create_segment(&self, id: SegmentId, size: u64) -> Result<NewSegment, Error> {
         assert_eq!(id, self.manifest.last.next(), "segments are numbered without gaps");
-        let manifest = Manifest { last: id, ..self.manifest.clone() };
-        let added = self
+        let new = NewSegment {
+            id,
+            size,
+            identity: self.manifest.start.identity,
+            path: self.path.join(id.file_name()),
+        };
+        let created = self
             .options
             .faults
             .before_prepare()
-            .map_err(|error| Error::io("prepare", &self.path.join(id.file_name()), error))
-            .and_then(|()| prepare(&self.path, &manifest.start.identity, id, size))
-            .and_then(|()| sync_folder(&self.path))
-            .and_then(|()| manifest.replace(&self.path));
-        added.map_err(|error| self.no_room_or(error, id))?;
+            .map_err(|error| Error::io("prepare", &new.path, error))
+            .and_then(|()| new.create());
+        self.no_room_or_done(created, id)?;
+        Ok(new)
+    }
+
+    /// The last part of [`add_segment`](Self::add_segment), once the segment is filled and synced: makes it live.
+    ///
+    /// # Errors
+    /// As [`add_segment`](Self::add_segment).
+    pub(crate) fn adopt_segment(&mut self, new: &NewSegment) -> Result<(), Error> {
+        let manifest = Manifest { last: new.id, ..self.manifest.clone() };
+        let adopted = sync_folder(&self.path).and_then(|()| manifest.replace(&self.path));
+        self.no_room_or_done(adopted, new.id)?;
         self.manifest = manifest;
         Ok(())
     }
@@ -247,16 +271,41 @@ impl LogFolder {
         Ok(())
     }
 
-    fn no_room_or(&self, error: Error, id: SegmentId) -> Error {
-        match error {
-            Error::Io { source, .. } if is_no_room(&source) => {
+    /// Tells a full disk from other failures of the preparation of a segment.
+    pub(crate) fn no_room_or_done(&self, done: Result<(), Error>, id: SegmentId) -> Result<(), Error> {
+        match done {
+            Err(Error::Io { source, .. }) if is_no_room(&source) => {
                 // What was prepared of it only takes away more room. If it cannot be removed now, it is when the log is next
                 // opened, as the manifest does not name it.
                 let _ = fs::remove_file(self.path.join(id.file_name()));
-                Error::NoRoom { path: self.path.clone(), source }
+                Err(Error::NoRoom { path: self.path.clone(), source })
             }
             other => other,
         }
+    }
+}
+
+/// A segment that is not live yet.
+#[derive(Clone, Debug)]
+pub(crate) struct NewSegment {
+    pub(crate) id: SegmentId,
+    pub(crate) size: u64,
+    pub(crate) path: PathBuf,
+    identity: Identity,
+}
+
+impl NewSegment {
+    /// Makes the file, with its room reserved.
+    fn create(&self) -> Result<(), Error> {
+        let created = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.path);
+        created
+            .and_then(|file| os::allocate(&file, self.size))
+            .map_err(|error| Error::io("prepare", &self.path, error))
+    }
+
+    /// What the segment starts with; all the rest is zero.
+    pub(crate) fn first_block(&self) -> [u8; BLOCK_BYTES as usize] {
+        segment_header(&self.identity, self.id, self.size)
     }
 }
 
@@ -330,7 +379,10 @@ fn create_aside(options: &Options, aside: &Path) -> Result<(), Error> {
     let identity = random_identity().map_err(|error| Error::io("read", Path::new("/dev/urandom"), error))?;
     let first = SegmentId(1);
     options.faults.before_prepare().map_err(|error| Error::io("prepare", aside, error))?;
-    prepare(aside, &identity, first, options.first_segment_bytes)?;
+    let path = aside.join(first.file_name());
+    let new = NewSegment { id: first, size: options.first_segment_bytes, identity, path };
+    new.create()?;
+    fill(&new)?;
     // The manifest is synced and so is the folder after it, which covers the segment's name too.
     Manifest { name: options.name.clone(), start: LogStart::new(identity), first, last: first }.replace(aside)
 }
@@ -360,23 +412,19 @@ fn random_identity() -> io::Result<Identity> {
     Ok(Identity(identity))
 }
 
-/// Writes a segment's header and zeros, durably. The name is not yet durable.
-fn prepare(folder: &Path, identity: &Identity, id: SegmentId, size: u64) -> Result<(), Error> {
-    let path = folder.join(id.file_name());
-    let prepared = || -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let file = open_direct(&mut options, &path, 0)?;
-        os::allocate(&file, size)?;
+/// Fills a segment that has been created, durably. The name is not yet durable.
+fn fill(new: &NewSegment) -> Result<(), Error> {
+    let filled = || -> io::Result<()> {
+        let file = open_direct(OpenOptions::new().write(true), &new.path, 0)?;
         let mut piece = zeros(FILL_BYTES);
-        let header = segment_header(identity, id, size);
+        let header = new.first_block();
         piece
             .bytes_mut()
             .get_mut(..header.len())
             .expect("a piece is larger than a block")
             .copy_from_slice(&header);
-        for offset in (0..size).step_by(FILL_BYTES) {
-            let bytes = usize::try_from(size - offset).unwrap_or(usize::MAX).min(FILL_BYTES);
+        for offset in (0..new.size).step_by(FILL_BYTES) {
+            let bytes = usize::try_from(new.size - offset).unwrap_or(usize::MAX).min(FILL_BYTES);
             file.write_all_at(piece.bytes().get(..bytes).expect("a piece is at most the whole"), offset)?;
             if offset == 0 {
                 piece = zeros(FILL_BYTES);
@@ -384,7 +432,7 @@ fn prepare(folder: &Path, identity: &Identity, id: SegmentId, size: u64) -> Resu
         }
         file.sync_all()
     };
-    prepared().map_err(|error| Error::io("prepare", &path, error))
+    filled().map_err(|error| Error::io("prepare", &new.path, error))
 }
 
 /// Opens a file for direct I/O, or without it where the file system has none.

@@ -129,6 +129,8 @@ mod manifest;
 
 mod folder;
 
+mod pace;
+
 mod log_disk;
 
 mod writer;

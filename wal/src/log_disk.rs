@@ -21,7 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use glommio::io::{DmaFile, OpenOptions};
 
@@ -29,10 +29,11 @@ use crate::appender::Appender;
 use crate::error::Error;
 use crate::faults::Faults;
 use crate::flush::{Flush, FlushId};
-use crate::folder::LogFolder;
+use crate::folder::{LogFolder, NewSegment};
 use crate::os;
+use crate::pace::{PAUSE, Pace};
 use crate::scan::Tail;
-use crate::segment::SegmentId;
+use crate::segment::{BLOCK_BYTES, SegmentId};
 
 /// How long to wait before a segment that found no room is prepared again.
 const NO_ROOM_RETRY: Duration = Duration::from_millis(100);
@@ -55,12 +56,14 @@ struct Inner {
     faults: Faults,
     /// Called when there is something to [`exchange`](LogDisk::exchange), or the state has changed.
     wake: Box<dyn Fn()>,
-    /// Used in a thread of its own while a segment is prepared.
+    /// Used in a thread of its own for what blocks in the preparation of a segment.
     folder: Arc<Mutex<LogFolder>>,
     /// The segments that can be written or still have flushes in flight.
     files: RefCell<BTreeMap<SegmentId, Rc<DmaFile>>>,
     /// Size of the newest segment.
     last_bytes: Cell<u64>,
+    /// Room left when all is written that was gathered at the last exchange.
+    spare_bytes: Cell<u64>,
     /// What the appender has not been told yet: flushes that are durable, a segment that is ready.
     completed: RefCell<Vec<FlushId>>,
     prepared: Cell<Option<(SegmentId, u64)>>,
@@ -102,6 +105,7 @@ impl LogDisk {
             folder: Arc::new(Mutex::new(folder)),
             files: RefCell::new(files),
             last_bytes: Cell::new(tail.open_segments().next_back().expect("a log has a segment").1),
+            spare_bytes: Cell::new(0),
             completed: RefCell::default(),
             prepared: Cell::new(None),
             in_flight_count: Cell::new(0),
@@ -143,6 +147,7 @@ impl LogDisk {
             appender.provide_segment(id, bytes);
             news = true;
         }
+        self.0.spare_bytes.set(appender.spare_bytes());
         self.0.prepare_if_wanted(appender);
         news
     }
@@ -269,11 +274,12 @@ impl Inner {
     async fn prepare(&self, id: SegmentId, least: u64) {
         while !self.closing.get() {
             match self.prepare_once(id, least).await {
-                Ok(bytes) => {
+                Ok(Some(bytes)) => {
                     self.no_room.set(None);
                     self.last_bytes.set(bytes);
                     return self.prepared.set(Some((id, bytes)));
                 }
+                Ok(None) => return,
                 Err(Error::NoRoom { source, .. }) => {
                     self.no_room.set(Some(source.raw_os_error().unwrap_or(libc::ENOSPC)));
                     (self.wake)();
@@ -287,17 +293,72 @@ impl Inner {
         }
     }
 
-    async fn prepare_once(&self, id: SegmentId, least: u64) -> Result<u64, Error> {
-        let (folder, last_bytes) = (Arc::clone(&self.folder), self.last_bytes.get());
-        let prepared = glommio::executor().spawn_blocking(move || {
-            let mut folder = folder.lock().expect("no thread panics with the folder");
-            let bytes = folder.next_segment_bytes(least, last_bytes);
-            folder.add_segment(id, bytes).map(|()| bytes)
+    /// Prepares a segment and returns its size; none if the log is closed meanwhile.
+    async fn prepare_once(&self, id: SegmentId, least: u64) -> Result<Option<u64>, Error> {
+        let last_bytes = self.last_bytes.get();
+        let created = self
+            .blocking(move |folder| folder.create_segment(id, folder.next_segment_bytes(least, last_bytes)));
+        let new = created.await?;
+        let filled = self.fill(&new).await;
+        if self.closing.get() {
+            // Nobody knows the file: whoever opens the log next removes it.
+            return Ok(None);
+        }
+        let size = new.size;
+        let adopted = self.blocking(move |folder| {
+            folder.no_room_or_done(filled, id)?;
+            folder.adopt_segment(&new)
         });
-        let bytes = prepared.await?;
+        adopted.await?;
         let file = open_segment(&self.path, id).await?;
         self.files.borrow_mut().insert(id, Rc::new(file));
-        Ok(bytes)
+        Ok(Some(size))
+    }
+
+    /// Does with the folder what blocks.
+    async fn blocking<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut LogFolder) -> R + Send + 'static,
+    ) -> R {
+        let folder = Arc::clone(&self.folder);
+        let work = move || work(&mut folder.lock().expect("no thread panics with the folder"));
+        glommio::executor().spawn_blocking(work).await
+    }
+
+    /// Fills a segment, durably, and slowly enough for the flushes beside it. Stops if the log is closed.
+    async fn fill(&self, new: &NewSegment) -> Result<(), Error> {
+        let failed = |error| Error::io("prepare", &new.path, error);
+        let file = OpenOptions::new().write(true).dma_open(&new.path).await.map_err(|e| failed(e.into()))?;
+        let filled = self.fill_file(&file, new).await;
+        // All that was written has been synced, or has failed; an error here concerns nobody.
+        let _ = file.close().await;
+        filled.map_err(failed)
+    }
+
+    async fn fill_file(&self, file: &DmaFile, new: &NewSegment) -> io::Result<()> {
+        let (pace, started) = (Pace::new(new.size, self.spare_bytes.get()), Instant::now());
+        let mut filled = 0;
+        while filled < new.size && !self.closing.get() {
+            let Some(bytes) = pace.piece(filled, started.elapsed(), self.spare_bytes.get()) else {
+                glommio::timer::sleep(PAUSE).await;
+                continue;
+            };
+            let wanted = usize::try_from(bytes).expect("a piece fits memory");
+            let mut piece = file.alloc_dma_buffer(wanted);
+            piece.as_bytes_mut().fill(0);
+            if filled == 0 {
+                let first = new.first_block();
+                piece.as_bytes_mut()[..first.len()].copy_from_slice(&first);
+            }
+            // Less than all is written when the disk becomes full; the next piece then says so.
+            let written = file.write_at(piece, filled).await? as u64;
+            if written == 0 || !written.is_multiple_of(BLOCK_BYTES) {
+                let text = format!("short write of {written} of {wanted} bytes at offset {filled}");
+                return Err(io::Error::new(io::ErrorKind::WriteZero, text));
+            }
+            filled += written;
+        }
+        Ok(file.fdatasync().await?)
     }
 }
 
