@@ -13,7 +13,7 @@
 //! **Alone.** The folder's lock keeps living processes apart. It does not keep out writes of a dead one: io_uring
 //! requests outlive their process and land later. They hold the open file they go through, and with it the lock on
 //! that segment; so after the folder's lock, the lock of every live segment is waited for, and only then is anything read.
-//! Files that the manifest does not name are removed; late writes into those go nowhere.
+//! Files that the manifest does not name are never used, only removed; late writes into those go nowhere.
 //!
 //! **Prepared.** A segment becomes live after its zeros and its name are durable: it is created, filled, synced, and only
 //! then adopted. That is a good 64 MiB of writing, so a live writer fills it a little at a time, beside its flushes.
@@ -295,9 +295,16 @@ pub(crate) struct NewSegment {
 }
 
 impl NewSegment {
-    /// Makes the file, with its room reserved.
+    /// Makes the file, with its room reserved. What a dead process was preparing under this name goes: its last writes may
+    /// still be in flight, and in the file that they go to they would land over what is written later.
     fn create(&self) -> Result<(), Error> {
-        let created = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.path);
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &self.path, error));
+            }
+            _ => {}
+        }
+        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path);
         created
             .and_then(|file| os::allocate(&file, self.size))
             .map_err(|error| Error::io("prepare", &self.path, error))
@@ -467,7 +474,9 @@ fn wait_for_lock(file: &File, path: &Path, options: &Options, deadline: Instant)
     Ok(())
 }
 
-/// Removes segments that are not live: a process died while it prepared one, or a removed one came back.
+/// Removes segments that are not live, such as a removed one that came back. The next one, which a process was preparing
+/// when it died, stays until it is prepared again: giving back its blocks takes the file system several milliseconds, which
+/// nobody who wants to be restored quickly should wait for.
 fn remove_unnamed(folder: &Path, manifest: &Manifest) -> Result<(), Error> {
     let entries = fs::read_dir(folder).map_err(|error| Error::io("list", folder, error))?;
     for entry in entries {
@@ -476,8 +485,8 @@ fn remove_unnamed(folder: &Path, manifest: &Manifest) -> Result<(), Error> {
         let Some(number) = name.strip_suffix(".segment").and_then(|number| number.parse().ok()) else {
             continue;
         };
-        let live = (manifest.first..=manifest.last).contains(&SegmentId(number));
-        if !live && SegmentId(number).file_name() == name {
+        let kept = (manifest.first..=manifest.last.next()).contains(&SegmentId(number));
+        if !kept && SegmentId(number).file_name() == name {
             let path = folder.join(name);
             fs::remove_file(&path).map_err(|error| Error::io("remove", &path, error))?;
         }

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::future::Future;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::race;
 use glommio::{LocalExecutorBuilder, Placement};
-use wal::{Error, Fault, Faults, LogFolder, LogWriter, Lsn, Options, RecordKind};
+use wal::{Error, Fault, Faults, LogFolder, LogWriter, Lsn, Options, RecordKind, SyncLog};
 
 /// Generous: a machine with other things to do must not fail a test.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -230,16 +230,38 @@ fn the_writer_holds_the_segments_own_lock() {
 }
 
 #[test]
+fn a_segment_left_half_prepared_is_made_anew() {
+    let parent = folder();
+    let options = options(parent.path());
+    drop(LogFolder::open(&options).expect("created"));
+    let path = parent.path().join("log/00000002.segment");
+    fs::write(&path, "half").expect("writable");
+    // Somebody may still write to it.
+    let old = fs::File::options().write(true).open(&path).expect("it exists");
+    let mut log = SyncLog::open(&options).expect("it is not live");
+    let payloads: Vec<Vec<u8>> = (0..40).map(|byte| vec![byte; 100 << 10]).collect();
+    for payload in &payloads {
+        log.append(RecordKind(1), payload).expect("appended");
+    }
+    old.write_all_at(&[0xff; 8 << 10], 0).expect("it is still open");
+    drop(log);
+    let records = SyncLog::open(&options).expect("opens").records().expect("reads");
+    assert_eq!(records.into_iter().map(|record| record.payload).collect::<Vec<_>>(), payloads);
+}
+
+#[test]
 fn missing_and_foreign_files_are_refused_and_leftovers_removed() {
     let parent = folder();
     let options = options(parent.path());
     let log = parent.path().join("log");
     drop(LogFolder::open(&options).expect("created"));
 
-    // A segment that was being prepared when its writer died.
-    fs::write(log.join("00000002.segment"), "half").expect("writable");
-    drop(LogFolder::open(&options).expect("it is not live"));
-    assert!(!log.join("00000002.segment").exists());
+    // The segment that was being prepared when its writer died is in nobody's way; others go.
+    for name in ["00000002.segment", "00000003.segment"] {
+        fs::write(log.join(name), "half").expect("writable");
+    }
+    drop(LogFolder::open(&options).expect("they are not live"));
+    assert!(log.join("00000002.segment").exists() && !log.join("00000003.segment").exists());
 
     let mut other = options.clone();
     other.name = "other".to_owned();
