@@ -31,7 +31,7 @@ use crate::faults::Faults;
 use crate::flush::{Flush, FlushId};
 use crate::folder::{LogFolder, NewSegment};
 use crate::os;
-use crate::pace::{PAUSE, Pace};
+use crate::pace::{IDLE_PAUSE, PAUSE, Pace};
 use crate::scan::Tail;
 use crate::segment::{BLOCK_BYTES, SegmentId};
 
@@ -336,11 +336,12 @@ impl Inner {
     }
 
     async fn fill_file(&self, file: &DmaFile, new: &NewSegment) -> io::Result<()> {
-        let (pace, started) = (Pace::new(new.size, self.spare_bytes.get()), Instant::now());
-        let mut filled = 0;
+        let (mut filled, mut spare_bytes) = (0, self.spare_bytes.get());
+        let (pace, started) = (Pace::new(new.size, spare_bytes), Instant::now());
         while filled < new.size && !self.closing.get() {
-            let Some(bytes) = pace.piece(filled, started.elapsed(), self.spare_bytes.get()) else {
-                glommio::timer::sleep(PAUSE).await;
+            let before = std::mem::replace(&mut spare_bytes, self.spare_bytes.get());
+            let Some(bytes) = pace.piece(filled, started.elapsed(), spare_bytes) else {
+                glommio::timer::sleep(if spare_bytes == before { IDLE_PAUSE } else { PAUSE }).await;
                 continue;
             };
             let wanted = usize::try_from(bytes).expect("a piece fits memory");
