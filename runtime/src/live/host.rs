@@ -7,6 +7,7 @@
 
 mod serve;
 
+use super::arguments::ShardArgs;
 use super::control::{ControlPage, Phase, ShardWord, working_on};
 use super::layout::{DataFolder, RunFolder};
 use super::machine_start::read_trims;
@@ -97,61 +98,6 @@ impl From<LinkError> for Fault {
     }
 }
 
-/// What the supervisor tells the process of a shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShardArgs {
-    /// The data folder.
-    pub data: PathBuf,
-    /// The run folder.
-    pub run: PathBuf,
-    /// Which shard.
-    pub shard: u16,
-    /// Process id of the supervisor.
-    pub parent: u32,
-    /// The core to stay on.
-    pub core: usize,
-    /// Whether steps are logged and clocks sent.
-    pub causal_logging: bool,
-    /// After that much silence the supervisor kills the process.
-    pub stall_timeout_ms: u64,
-    /// As long as this file exists, the log finds no room on the disk; for tests.
-    pub no_room_while_exists: Option<PathBuf>,
-}
-
-impl ShardArgs {
-    /// The arguments as they stand on the command line.
-    pub fn to_args(&self) -> Vec<OsString> {
-        let mut args: Vec<OsString> = vec![self.data.clone().into(), self.run.clone().into()];
-        let numbers = [
-            u64::from(self.shard),
-            u64::from(self.parent),
-            self.core as u64,
-            u64::from(self.causal_logging),
-            self.stall_timeout_ms,
-        ];
-        args.extend(numbers.map(|number| number.to_string().into()));
-        args.extend(self.no_room_while_exists.clone().map(OsString::from));
-        args
-    }
-
-    /// The reverse of [`ShardArgs::to_args`].
-    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<ShardArgs> {
-        let mut args = args.into_iter();
-        let (data, run) = (PathBuf::from(args.next()?), PathBuf::from(args.next()?));
-        let mut number = || args.next()?.to_str()?.parse::<u64>().ok();
-        Some(ShardArgs {
-            data,
-            run,
-            shard: u16::try_from(number()?).ok()?,
-            parent: u32::try_from(number()?).ok()?,
-            core: usize::try_from(number()?).ok()?,
-            causal_logging: number()? != 0,
-            stall_timeout_ms: number()?,
-            no_room_while_exists: args.next().map(PathBuf::from),
-        })
-    }
-}
-
 /// The whole life of a shard's process. `args` are those behind the subcommand, as [`ShardArgs::to_args`] made them.
 pub fn shard_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let started_at = monotonic_ns();
@@ -239,7 +185,7 @@ async fn live(args: ShardArgs, started_at: u64) -> Result<(), Fault> {
 
 fn log_options(args: &ShardArgs) -> wal::Options {
     let mut options = wal::Options::new(&args.data, format!("shard-{}", args.shard));
-    options.faults.no_room_while_exists.clone_from(&args.no_room_while_exists);
+    options.faults.clone_from(&args.faults);
     options
 }
 
@@ -272,27 +218,4 @@ fn replay(host: &mut Host, scan: &wal::Scan<'_>) -> Result<(), Fault> {
     host.page.set(me, ShardWord::ReplayedAt, monotonic_ns());
     host.page.set(me, ShardWord::Heartbeat, monotonic_ns());
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_pass_through_the_command_line() {
-        let mut args = ShardArgs {
-            data: "/data of mine".into(),
-            run: "/dev/shm/sakia-1".into(),
-            shard: 3,
-            parent: 77,
-            core: 5,
-            causal_logging: true,
-            stall_timeout_ms: 500,
-            no_room_while_exists: None,
-        };
-        assert_eq!(ShardArgs::parse(args.to_args()), Some(args.clone()));
-        args.no_room_while_exists = Some("/tmp/full".into());
-        assert_eq!(ShardArgs::parse(args.to_args()), Some(args));
-        assert_eq!(ShardArgs::parse([OsString::from("/data")]), None);
-    }
 }

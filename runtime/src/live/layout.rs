@@ -74,6 +74,11 @@ impl RunFolder {
         self.0.join(format!("fault-{shard}"))
     }
 
+    /// Why a shard is in quarantine.
+    pub fn quarantine(&self, shard: ShardId) -> PathBuf {
+        self.0.join(format!("quarantine-{shard}"))
+    }
+
     /// Everything of one front.
     pub fn front(&self, front: FrontId) -> FrontFolder {
         FrontFolder(self.0.join(format!("front-{:016x}", front.0)))

@@ -27,7 +27,7 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use wal::{RecordKind, SyncLog};
+use wal::{Faults, RecordKind, SyncLog};
 use watch::Watch;
 
 /// How to run a database.
@@ -55,8 +55,8 @@ pub struct Options {
     pub program: PathBuf,
     /// Its arguments in front of those for [`super::shard_main`].
     pub args: Vec<OsString>,
-    /// As long as this file exists, logs find no room on the disk; for tests.
-    pub no_room_while_exists: Option<PathBuf>,
+    /// What shall go wrong with the logs of these shards, in each of their processes; for tests.
+    pub faults: Vec<(ShardId, Faults)>,
 }
 
 impl Options {
@@ -75,8 +75,14 @@ impl Options {
             cores: Vec::new(),
             program: PathBuf::from("/proc/self/exe"),
             args: vec!["shard".into()],
-            no_room_while_exists: None,
+            faults: Vec::new(),
         }
+    }
+
+    /// What shall go wrong with the log of a shard.
+    fn faults(&self, shard: ShardId) -> Faults {
+        let of_shard = self.faults.iter().find(|(id, _)| *id == shard);
+        of_shard.map(|(_, faults)| faults.clone()).unwrap_or_default()
     }
 }
 
@@ -139,6 +145,8 @@ pub struct ShardStatus {
     pub phase: Phase,
     /// Why it is not started again, if so.
     pub quarantined: Option<String>,
+    /// What the last process that gave up said before it ended.
+    pub fault: Option<String>,
     /// How many processes it has had since the server was started.
     pub starts: u64,
     /// Its label.
@@ -187,6 +195,7 @@ struct SharedShard {
     /// Signal and time of the last signal sent to the process by [`Supervisor::kill`].
     killed: Option<(i32, u64)>,
     quarantined: Option<String>,
+    fault: Option<String>,
     starts: u64,
 }
 
@@ -322,6 +331,7 @@ impl Supervisor {
                 pid: known.pid,
                 phase: page.phase(shard),
                 quarantined: known.quarantined.clone(),
+                fault: known.fault.clone(),
                 starts: known.starts,
                 label: Label(get(ShardWord::Label)),
                 rows_written: get(ShardWord::RowsWritten),

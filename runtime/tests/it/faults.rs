@@ -10,6 +10,7 @@ use runtime::live::{StartError, Supervisor};
 use runtime::message::Refusal;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, PermissionsExt};
+use wal::Faults;
 
 #[test]
 fn a_second_server_on_a_folder_is_refused() {
@@ -151,7 +152,8 @@ fn a_full_disk_refuses_writes_and_recovers() {
     let folder = Folder::new();
     let mut options = options(&folder, 1);
     let full = folder.0.join("full");
-    options.no_room_while_exists = Some(full.clone());
+    let faults = Faults { no_room_while_exists: Some(full.clone()), ..Faults::default() };
+    options.faults = vec![(ShardId(0), faults)];
     let supervisor = start(options);
     let mut client = Client::connect(&folder);
     client.add_stories(0..10);

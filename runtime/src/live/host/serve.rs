@@ -472,7 +472,8 @@ impl Host {
                 log.write(flush);
             }
             let appender = self.shard.log();
-            if log.no_room().is_some() || (appender.gathered_bytes() == 0 && appender.in_flight_count() == 0) {
+            if log.no_room().is_some() || (appender.gathered_bytes() == 0 && appender.in_flight_count() == 0)
+            {
                 return Ok(());
             }
             self.park.sleep().await;

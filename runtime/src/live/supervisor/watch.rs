@@ -3,7 +3,8 @@
 //! A death is seen through the pidfd of the process the moment it happens. A process that lives but does not move is
 //! found by its heartbeat on the control page, and killed, which makes it a death like any other.
 
-use super::super::host::{ShardArgs, Trouble};
+use super::super::arguments::ShardArgs;
+use super::super::host::Trouble;
 use super::super::process::{End, Process};
 use super::super::restart::{CrashGuard, Verdict};
 use super::super::stall::StallWatch;
@@ -80,7 +81,7 @@ impl Watch {
     pub(super) fn start_machine(&mut self) -> Result<(), StartError> {
         let start = machine_start::recover(&self.data, self.options.shards, |shard| {
             let mut options = wal::Options::new(&self.data.0, format!("shard-{shard}"));
-            options.faults.no_room_while_exists.clone_from(&self.options.no_room_while_exists);
+            options.faults = self.options.faults(shard);
             options
         });
         let start = io_error(self.data.0.display(), start)?;
@@ -192,7 +193,7 @@ impl Watch {
             core: self.options.cores[usize::from(shard.0) % self.options.cores.len()],
             causal_logging: self.options.causal_logging,
             stall_timeout_ms: u64::try_from(self.options.stall_timeout.as_millis()).unwrap_or(u64::MAX),
-            no_room_while_exists: self.options.no_room_while_exists.clone(),
+            faults: self.options.faults(shard),
         }
     }
 
@@ -210,16 +211,22 @@ impl Watch {
     /// A process has ended: decides what becomes of the shard.
     fn bury(&mut self, shard: ShardId, end: End) {
         let (index, detected) = (usize::from(shard.0), monotonic_ns());
+        let fault = fs::read_to_string(self.run.fault(shard)).unwrap_or_default();
+        if !fault.is_empty() {
+            eprintln!("supervisor: shard {shard} gives up: {fault}");
+        }
         let killed = {
             let mut inner = self.shared.lock();
             let shared = &mut inner.shards[index];
             (shared.pid, shared.pidfd) = (None, None);
+            if !fault.is_empty() {
+                shared.fault = Some(fault.clone());
+            }
             shared.killed.take()
         };
         let page = &self.shared.page;
         let (label, doing) = (page.get(shard, ShardWord::Label), page.get(shard, ShardWord::WorkingOn));
         page.set_phase(shard, Phase::Down);
-        let fault = fs::read_to_string(self.run.fault(shard)).unwrap_or_default();
         let known = &mut self.shards[index];
         let (signal, died) = match (killed, known.stalled, end) {
             (Some((signal, at)), _, _) => (signal, at),
@@ -252,8 +259,12 @@ impl Watch {
     fn quarantine(&mut self, shard: ShardId, why: String) {
         eprintln!("supervisor: shard {shard} is in quarantine: {why}");
         self.shards[usize::from(shard.0)].pending.clear();
+        // For fronts; without it they know only that the shard is down.
+        let _ = fs::write(self.run.quarantine(shard), &why);
         self.shared.lock().shards[usize::from(shard.0)].quarantined = Some(why);
         self.shared.page.set_phase(shard, Phase::Quarantined);
+        // What others hold for it will not be wanted, and its clients need not wait any more.
+        self.shared.ring_all();
     }
 
     /// A ring between shards is broken and can steer nobody: all shards start again from their logs, with new rings.
