@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -35,8 +36,14 @@ pub struct DeviceLimit {
     pub latency_us: Percentiles,
 }
 
-/// Measures writes of `write_bytes` in `folder` for `duration`.
-pub fn measure(folder: &Path, write_bytes: usize, duration: Duration) -> Result<DeviceLimit, Error> {
+/// Measures writes of `write_bytes` in `folder` for `duration`, with a pause after each: an idle machine takes longer for
+/// a write than a busy one, as its cores and its device have gone to sleep.
+pub fn measure(
+    folder: &Path,
+    write_bytes: usize,
+    duration: Duration,
+    pause: Duration,
+) -> Result<DeviceLimit, Error> {
     assert!(write_bytes.is_multiple_of(ALIGNMENT), "O_DIRECT takes whole blocks");
     assert!(FILE_BYTES.is_multiple_of(write_bytes), "the last write ends with the file");
     let path = folder.join("device-limit");
@@ -54,6 +61,9 @@ pub fn measure(folder: &Path, write_bytes: usize, duration: Duration) -> Result<
         file.sync_data().map_err(Error::file("sync", &path))?;
         latencies.record(begin.elapsed().as_nanos() as u64, 1);
         offset = (offset + write_bytes as u64) % FILE_BYTES as u64;
+        if !pause.is_zero() {
+            thread::sleep(pause);
+        }
     }
     let seconds = start.elapsed().as_secs_f64();
     fs::remove_file(&path).map_err(Error::file("remove", &path))?;
@@ -95,7 +105,7 @@ mod tests {
             program.parent().expect("in a folder").join(format!("device-test-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         for bytes in WRITE_BYTES {
-            let limit = measure(&folder, bytes, Duration::from_millis(1)).expect("a disk");
+            let limit = measure(&folder, bytes, Duration::from_millis(1), Duration::ZERO).expect("a disk");
             assert!(limit.latency_us.count > 0);
             assert!(limit.per_second > 0.0);
         }

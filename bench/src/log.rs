@@ -61,7 +61,7 @@ pub fn run(arguments: &cli::Log) -> Result<(), Error> {
         LogReport { record_bytes: arguments.record_bytes, device: Vec::new(), appends: Vec::new() };
     println!("the device: O_DIRECT write and fdatasync, one at a time");
     for bytes in device::WRITE_BYTES {
-        let limit = device::measure(folder.path(), bytes, arguments.seconds)?;
+        let limit = device::measure(folder.path(), bytes, arguments.seconds, Duration::ZERO)?;
         println!(
             "  {:>8} B: {:>9.0} /s {:>8.0} MB/s, p50 {:>7.0} us, p99 {:>7.0} us",
             bytes, limit.per_second, limit.megabytes_per_second, limit.latency_us.p50, limit.latency_us.p99

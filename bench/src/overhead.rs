@@ -108,7 +108,7 @@ impl Phases<'_> {
             causal_logging,
             crashes: Crashes::None,
             kills_max: None,
-            single_writes: 0,
+            single_writes: false,
         };
         let outcome = trial::run(&trial, &self.folder)?;
         self.wrong_rows += outcome.results.wrong_rows;

@@ -23,7 +23,7 @@ use crate::vote::front::FrontPort;
 use crate::vote::generator::{Generator, Role, Shared};
 use crate::vote::probe::{PROBE_STORIES, Probes};
 use crate::vote::results::{Phase, Results};
-use crate::vote::single;
+use crate::vote::single::{self, Paces};
 use crate::vote::stories::{self, Verified};
 use crate::vote::workload::{self, Names};
 use crate::windows::KillWindows;
@@ -49,8 +49,8 @@ pub struct Trial<'a> {
     pub crashes: Crashes,
     /// The run ends after so many kills instead of at its time.
     pub kills_max: Option<u32>,
-    /// Votes cast one at a time before the load.
-    pub single_writes: u32,
+    /// Whether votes are cast one at a time before the load.
+    pub single_writes: bool,
 }
 
 /// Who is killed.
@@ -74,7 +74,7 @@ pub struct Outcome {
     /// Its length in seconds.
     pub seconds: f64,
     /// Times of the votes cast one at a time.
-    pub single_writes: Latencies,
+    pub single_writes: Paces<Latencies>,
     /// Deaths of shards.
     pub kills: Vec<Kill>,
     /// Deaths of everything.
@@ -104,7 +104,10 @@ pub fn run(trial: &Trial<'_>, folder: &DataFolder) -> Result<Outcome, Error> {
     let mut port = FrontPort::connect(&path)?;
     stories::load(&mut port, &names, &owners, shards, trial.load.seed)?;
     let mut singles = Tally::new(owners.len() as u32);
-    let single_writes = single::measure(&mut port, &names, shards, trial.single_writes, &mut singles)?;
+    let mut single_writes = Paces::default();
+    if trial.single_writes {
+        single_writes = single::measure(&mut port, &names, shards, &mut singles)?;
+    }
     drop(port);
 
     let shared = Arc::new(share(trial, names, Arc::clone(&owners), shards));

@@ -7,6 +7,7 @@ use crate::device::DeviceLimit;
 use crate::latencies::Percentiles;
 use crate::report::{Kill, MachineKill, Size, Tail};
 use crate::trial::Outcome;
+use crate::vote::single::Paces;
 
 /// What `bench vote` found. Times in microseconds where the name does not say otherwise.
 #[derive(Debug, Serialize)]
@@ -23,6 +24,8 @@ pub struct Figures {
     pub write_us: Percentiles,
     /// Votes until acknowledged, one at a time on the idle engine before the load.
     pub single_write_us: Percentiles,
+    /// The same with a pause after each.
+    pub single_write_paced_us: Percentiles,
     /// Votes until visible in the view, from when they were due.
     pub visible_us: Percentiles,
     /// Deaths of shards.
@@ -59,6 +62,8 @@ pub struct Figures {
     pub seconds: f64,
     /// O_DIRECT write and fdatasync of 4 KiB on the same device just before.
     pub device_4k: DeviceLimit,
+    /// The same with a pause after each, as long as between the paced single writes.
+    pub device_4k_paced: DeviceLimit,
     /// The workload.
     pub workload: Workload,
 }
@@ -82,7 +87,7 @@ pub struct Workload {
 
 impl Figures {
     /// Puts the figures of a trial together.
-    pub fn new(load: &Load, outcome: &Outcome, device_4k: DeviceLimit) -> Figures {
+    pub fn new(load: &Load, outcome: &Outcome, device: Paces<DeviceLimit>) -> Figures {
         let results = &outcome.results;
         let (reads, writes) = (results.reads_answered, results.writes_answered);
         let per_second = |operations: u64| operations as f64 / outcome.seconds.max(1e-9);
@@ -95,7 +100,8 @@ impl Figures {
             reads_per_s: per_second(reads),
             read_us: results.reads.percentiles(),
             write_us: results.writes.percentiles(),
-            single_write_us: outcome.single_writes.percentiles(),
+            single_write_us: outcome.single_writes.back_to_back.percentiles(),
+            single_write_paced_us: outcome.single_writes.paced.percentiles(),
             visible_us: results.visible.percentiles(),
             kills: outcome.kills.clone(),
             machine_kills: outcome.machine_kills.clone(),
@@ -113,7 +119,8 @@ impl Figures {
             votes: results.tally.total(),
             votes_in_doubt: results.tally.doubtful_total(),
             seconds: outcome.seconds,
-            device_4k,
+            device_4k: device.back_to_back,
+            device_4k_paced: device.paced,
             workload: Workload::of(load),
         }
     }
@@ -133,9 +140,21 @@ impl Figures {
             print_percentiles(name, &us);
         }
         print_percentiles("issued late", &self.issued_late_us);
-        print_percentiles("single write, idle", &self.single_write_us);
-        let device = self.device_4k.latency_us;
-        println!("  {:<22} p50 {:>9.0} us, p99 {:>9.0} us", "device 4 KiB, synced", device.p50, device.p99);
+        let single = [
+            ("back to back", &self.single_write_us, &self.device_4k),
+            ("paced", &self.single_write_paced_us, &self.device_4k_paced),
+        ];
+        for (pace, write, device) in single {
+            let device = device.latency_us;
+            println!(
+                "  single write, {pace:<13} p50 {:>5.0} us, p99 {:>5.0} us; device 4 KiB, synced: p50 {:>5.0} us, p99 {:>5.0} us; p50 {:.2} times",
+                write.p50,
+                write.p99,
+                device.p50,
+                device.p99,
+                write.p50 / device.p50
+            );
+        }
         for kill in &self.kills {
             println!(
                 "  {:>7.2} s: shard {} {:<4} detected {:.1}, restarted {:.1}, replayed {:.1}, steered {:.1}, caught up {:.1} ms",

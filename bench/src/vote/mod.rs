@@ -29,17 +29,16 @@ use crate::latencies::Latencies;
 use crate::plot::{self, Mark};
 use crate::trial::{self, Crashes, Outcome, Trial};
 use crate::vote::figures::Figures;
+use crate::vote::single::Paces;
 
-/// How long the device is measured before the run.
+/// How long the device is measured before the run, at each pace.
 const DEVICE_DURATION: Duration = Duration::from_millis(500);
-
-/// Votes cast one at a time before the load.
-const SINGLE_WRITES: u32 = 500;
 
 /// Runs the benchmark; true when every result was right.
 pub fn run(arguments: &Vote) -> Result<bool, Error> {
     let folder = DataFolder::new(arguments.load.data.as_deref())?;
-    let device = device::measure(folder.path(), device::WRITE_BYTES[0], DEVICE_DURATION)?;
+    let device = |pause| device::measure(folder.path(), device::WRITE_BYTES[0], DEVICE_DURATION, pause);
+    let device = Paces { back_to_back: device(Duration::ZERO)?, paced: device(single::PAUSE)? };
     let crashes = match (arguments.kill_every, arguments.kill_all_every) {
         (Some(every), _) => Crashes::Shards(every, arguments.signal),
         (None, Some(every)) => Crashes::Everything(every),
@@ -53,7 +52,7 @@ pub fn run(arguments: &Vote) -> Result<bool, Error> {
         causal_logging: !arguments.no_causal_logging,
         crashes,
         kills_max: arguments.kills.filter(|_| crashes != Crashes::None),
-        single_writes: SINGLE_WRITES,
+        single_writes: true,
     };
     let outcome = trial::run(&trial, &folder)?;
     let figures = Figures::new(&arguments.load, &outcome, device);
@@ -65,8 +64,9 @@ pub fn run(arguments: &Vote) -> Result<bool, Error> {
 
 fn write_files(arguments: &Vote, outcome: &Outcome) -> Result<(), Error> {
     let results = &outcome.results;
-    let histograms: [(&str, &str, &Latencies); 7] = [
-        ("single-writes", "single writes, idle", &outcome.single_writes),
+    let histograms: [(&str, &str, &Latencies); 8] = [
+        ("single-writes", "single writes, back to back", &outcome.single_writes.back_to_back),
+        ("single-writes-paced", "single writes, paced", &outcome.single_writes.paced),
         ("reads", "reads", &results.reads),
         ("writes", "writes until acknowledged", &results.writes),
         ("visible", "writes until visible", &results.visible),
