@@ -6,7 +6,7 @@
 
 use crate::clock::{FrontId, FrontSlot, Label, Link, ShardId};
 use crate::recovery::{Phase, Receiver};
-use crate::ring::{Consumer, Producer, RingError};
+use crate::ring::{Consumer, Producer, RingError, Token};
 use crate::shard::{Received, Shard, ShardError};
 
 /// The rings of one shard.
@@ -184,15 +184,23 @@ impl Links {
 
     /// Frees the ring space of everything that has become durable.
     pub fn release(&mut self, shard: &mut Shard) {
-        for (index, ring) in self.inbound.iter_mut().enumerate() {
-            if let (Some(ring), Some(token)) = (ring, shard.releasable(ShardId(index as u16))) {
-                ring.release(crate::ring::Token(token));
-            }
+        (0..self.inbound.len()).for_each(|index| self.release_messages(shard, ShardId(index as u16)));
+        (0..self.fronts.len()).for_each(|index| self.release_requests(shard, FrontSlot(index as u16)));
+    }
+
+    /// The part of [`Links::release`] that concerns the messages of one shard.
+    pub fn release_messages(&mut self, shard: &mut Shard, from: ShardId) {
+        let ring = self.inbound.get_mut(usize::from(from.0)).and_then(Option::as_mut);
+        if let (Some(ring), Some(token)) = (ring, shard.releasable(from)) {
+            ring.release(Token(token));
         }
-        for (index, rings) in self.fronts.iter_mut().enumerate() {
-            if let (Some(rings), Some(token)) = (rings, shard.releasable_requests(FrontSlot(index as u16))) {
-                rings.requests.release(crate::ring::Token(token));
-            }
+    }
+
+    /// The part of [`Links::release`] that concerns the requests of one front.
+    pub fn release_requests(&mut self, shard: &mut Shard, slot: FrontSlot) {
+        let rings = self.fronts.get_mut(usize::from(slot.0)).and_then(Option::as_mut);
+        if let (Some(rings), Some(token)) = (rings, shard.releasable_requests(slot)) {
+            rings.requests.release(Token(token));
         }
     }
 }

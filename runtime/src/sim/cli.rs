@@ -73,14 +73,16 @@ pub fn execute(args: &SimArgs) -> i32 {
     let seconds = began.elapsed().as_secs_f64();
     let rule = without.map_or(String::new(), |rule| format!(" without {}", rule.name()));
     println!(
-        "{} seeds from {}{rule}: {} kills, {} of them steered back, {} machine losses, {} front deaths, {} writes, {} events \
-         in {seconds:.1} s ({:.0} events/s, {:.1} ms a seed and thread)",
+        "{} seeds from {}{rule}: {} kills, {} of them steered back, {} machine losses, {} front deaths, {} failed writes to disks, \
+         {} writes refused by full disks, {} writes, {} events in {seconds:.1} s ({:.0} events/s, {:.1} ms a seed and thread)",
         args.seeds,
         args.first_seed,
         tally.kills,
         tally.steerings,
         tally.power_losses,
         tally.front_deaths,
+        tally.write_errors,
+        tally.refused_full,
         tally.writes,
         tally.events,
         tally.events as f64 / seconds,

@@ -3,7 +3,11 @@
 //! What a process reads is the *visible* content. A sector of it is *dirty* while the disk has only cached it: a power
 //! loss keeps either the old or the new content of each dirty sector, and any subset of the sectors of each write in
 //! flight. A flush is a write with its own sync, so it is durable when it completes; a write that outlives its process
-//! becomes visible without being durable.
+//! becomes visible without being durable. One that fails leaves any subset of its sectors, all of them dirty: none if
+//! the write failed, all if only its sync did.
+//!
+//! Segments are prepared in stages, with room for a death between any two: a file that nobody names (whoever opens the log
+//! next removes it), a name that a power loss may take back, a name that lasts. The room for them is limited.
 
 use crate::machine::Trim;
 use fastrand::Rng;
@@ -23,10 +27,15 @@ pub(super) struct Disk {
     in_flight: Vec<Write>,
     /// Stored atomically, in a small file of its own.
     pub(super) trims: Vec<Trim>,
+    /// How many bytes new segments may take.
+    pub(super) free_bytes: u64,
+    preparing: Option<Preparing>,
 }
 
 struct Segment {
     id: SegmentId,
+    /// A power loss leaves its name in the folder.
+    lasting: bool,
     visible: AlignedVec,
     /// What the dirty sectors hold if the power goes now and they have bad luck, by number.
     durable: BTreeMap<usize, Sector>,
@@ -36,6 +45,29 @@ struct Write {
     flush: Flush,
     /// Its process is dead: nobody hears of its completion.
     orphaned: bool,
+}
+
+/// The segment on its way into the log.
+#[derive(Clone, Copy)]
+struct Preparing {
+    size: u64,
+    /// It is the newest of the segments, but its name does not last yet.
+    named: bool,
+}
+
+/// How far a preparation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prepared {
+    NoRoom,
+    NotYet,
+    Ready(SegmentId, u64),
+}
+
+/// What has become of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Completion {
+    Durable(FlushId),
+    Failed,
 }
 
 /// Where a record lies that a scan has found.
@@ -63,20 +95,59 @@ impl Disk {
             segments: Vec::new(),
             in_flight: Vec::new(),
             trims: Vec::new(),
+            free_bytes: u64::MAX,
+            preparing: None,
         };
-        disk.add_segment(SegmentId(1), segment_bytes);
+        disk.add_segment(segment_bytes);
+        disk.open();
         disk
     }
 
-    /// Makes a segment: durable, and found by a restart, all at once (the live host has a manifest for that).
-    pub(super) fn add_segment(&mut self, id: SegmentId, size: u64) {
-        let expected = self.segments.last().map_or(SegmentId(1), |segment| segment.id.next());
-        assert_eq!(id, expected);
+    /// What a process does first: no half-made segment stays, and the names that it has found last.
+    pub(super) fn open(&mut self) {
+        if let Some(Preparing { size, named: false }) = self.preparing.take() {
+            self.free_bytes = self.free_bytes.saturating_add(size);
+        }
+        self.segments.iter_mut().for_each(|segment| segment.lasting = true);
+    }
+
+    /// Takes the preparation of a segment one stage further, or begins one of that size.
+    pub(super) fn prepare(&mut self, size: u64) -> Prepared {
+        match &mut self.preparing {
+            None if size > self.free_bytes => Prepared::NoRoom,
+            None => {
+                self.free_bytes -= size;
+                self.preparing = Some(Preparing { size, named: false });
+                Prepared::NotYet
+            }
+            Some(Preparing { size, named: named @ false }) => {
+                *named = true;
+                let size = *size;
+                self.add_segment(size);
+                Prepared::NotYet
+            }
+            Some(Preparing { size, named: true }) => {
+                let size = *size;
+                self.preparing = None;
+                let newest = self.segments.last_mut().expect("it was added when it was named");
+                newest.lasting = true;
+                Prepared::Ready(newest.id, size)
+            }
+        }
+    }
+
+    /// Whether a segment is being prepared.
+    pub(super) fn is_preparing(&self) -> bool {
+        self.preparing.is_some()
+    }
+
+    fn add_segment(&mut self, size: u64) {
+        let id = self.segments.last().map_or(SegmentId(1), |segment| segment.id.next());
         let mut visible = AlignedVec::with_capacity(size as usize);
         visible.resize(size as usize, 0);
         let header = segment_header(&self.identity, id, size);
         visible[..header.len()].copy_from_slice(&header);
-        self.segments.push(Segment { id, visible, durable: BTreeMap::new() });
+        self.segments.push(Segment { id, lasting: false, visible, durable: BTreeMap::new() });
     }
 
     /// Reads the log as a process would find it now.
@@ -104,13 +175,15 @@ impl Disk {
         self.in_flight.push(Write { flush, orphaned: false });
     }
 
-    /// Completes any one write of the living process.
-    pub(super) fn complete(&mut self, rng: &mut Rng) -> Option<FlushId> {
-        let living: Vec<usize> = (0..self.in_flight.len()).filter(|&k| !self.in_flight[k].orphaned).collect();
-        let chosen = *living.get(rng.usize(0..living.len().max(1)))?;
-        let Write { flush, .. } = self.in_flight.swap_remove(chosen);
+    /// Completes any one write of the living process, with an error if it `fails`.
+    pub(super) fn complete(&mut self, fails: bool, rng: &mut Rng) -> Option<Completion> {
+        let flush = self.take_in_flight(false, rng)?;
+        if fails {
+            self.write_some(&flush, [0.0, 0.5, 1.0][rng.usize(0..3)], rng);
+            return Some(Completion::Failed);
+        }
         self.segment_mut(flush.segment).write_durably(flush.offset as usize, flush.bytes());
-        Some(flush.id)
+        Some(Completion::Durable(flush.id))
     }
 
     /// The process that wrote is dead.
@@ -120,17 +193,46 @@ impl Disk {
 
     /// Lets any one write of a dead process land.
     pub(super) fn land_orphan(&mut self, rng: &mut Rng) -> bool {
-        let orphans: Vec<usize> = (0..self.in_flight.len()).filter(|&k| self.in_flight[k].orphaned).collect();
-        let Some(chosen) = orphans.get(rng.usize(0..orphans.len().max(1))) else { return false };
-        let Write { flush, .. } = self.in_flight.swap_remove(*chosen);
+        let Some(flush) = self.take_in_flight(true, rng) else { return false };
         self.segment_mut(flush.segment).write(flush.offset as usize, flush.bytes());
         true
+    }
+
+    /// Any one of the writes in flight of the living process, or of dead ones.
+    fn take_in_flight(&mut self, orphaned: bool, rng: &mut Rng) -> Option<Flush> {
+        let candidates = || (0..self.in_flight.len()).filter(|&k| self.in_flight[k].orphaned == orphaned);
+        let count = candidates().count();
+        let chosen = candidates().nth(rng.usize(0..count.max(1)))?;
+        Some(self.in_flight.swap_remove(chosen).flush)
+    }
+
+    /// Writes each sector of a flush with that chance.
+    fn write_some(&mut self, flush: &Flush, chance: f64, rng: &mut Rng) {
+        let segment = self.segment_mut(flush.segment);
+        for (index, sector) in flush.bytes().chunks(SECTOR_BYTES).enumerate() {
+            if rng.f64() < chance {
+                segment.write(flush.offset as usize + index * SECTOR_BYTES, sector);
+            }
+        }
     }
 
     /// Fills a range with zeros, durably.
     pub(super) fn zero(&mut self, repair: &Repair) {
         let zeros = vec![0; repair.bytes as usize];
         self.segment_mut(repair.segment).write_durably(repair.offset as usize, &zeros);
+    }
+
+    /// What is left of filling a range with zeros when the process dies over it: any sectors, any of them durable.
+    pub(super) fn zero_some(&mut self, repair: &Repair, rng: &mut Rng) {
+        let segment = self.segment_mut(repair.segment);
+        let end = (repair.offset + repair.bytes) as usize;
+        for offset in (repair.offset as usize..end).step_by(SECTOR_BYTES) {
+            match rng.u32(0..4) {
+                0 => segment.write(offset, &[0; SECTOR_BYTES]),
+                1 => segment.write_durably(offset, &[0; SECTOR_BYTES]),
+                _ => {}
+            }
+        }
     }
 
     /// Makes what a segment holds durable.
@@ -143,12 +245,7 @@ impl Disk {
         // Some power losses take nearly all of it, some nearly nothing.
         let chance = [0.05, 0.5, 0.95][rng.usize(0..3)];
         for Write { flush, .. } in std::mem::take(&mut self.in_flight) {
-            let segment = self.segment_mut(flush.segment);
-            for (index, sector) in flush.bytes().chunks(SECTOR_BYTES).enumerate() {
-                if rng.f64() < chance {
-                    segment.write(flush.offset as usize + index * SECTOR_BYTES, sector);
-                }
-            }
+            self.write_some(&flush, chance, rng);
         }
         for segment in &mut self.segments {
             for (index, old) in std::mem::take(&mut segment.durable) {
@@ -156,6 +253,9 @@ impl Disk {
                     segment.visible[index * SECTOR_BYTES..][..SECTOR_BYTES].copy_from_slice(&old);
                 }
             }
+        }
+        if let Some(newest) = self.segments.pop_if(|segment| !segment.lasting && rng.bool()) {
+            self.free_bytes = self.free_bytes.saturating_add(newest.visible.len() as u64);
         }
     }
 
@@ -198,6 +298,13 @@ mod tests {
         Appender::resume(&disk.read().expect("whole").tail, Incarnation(incarnation), limits)
     }
 
+    fn complete(disk: &mut Disk, rng: &mut Rng) -> FlushId {
+        match disk.complete(false, rng) {
+            Some(Completion::Durable(id)) => id,
+            other => panic!("a write is in flight: {other:?}"),
+        }
+    }
+
     #[test]
     fn what_completed_survives_and_what_did_not_may() {
         let (mut kept, mut lost) = (0, 0);
@@ -207,7 +314,7 @@ mod tests {
             let mut log = appender(&disk, 1);
             log.append(RecordKind(1), &[b"one"]);
             disk.submit(log.take_flush().expect("gathered"));
-            log.flushed(disk.complete(&mut rng).expect("in flight"));
+            log.flushed(complete(&mut disk, &mut rng));
             log.append(RecordKind(1), &[&[7; 3000]]);
             disk.submit(log.take_flush().expect("gathered"));
             disk.lose_power(&mut rng);
@@ -229,11 +336,51 @@ mod tests {
         dead.append(RecordKind(1), &[b"late"]);
         disk.submit(dead.take_flush().expect("gathered"));
         disk.orphan();
-        assert!(disk.complete(&mut rng).is_none());
+        assert_eq!(disk.complete(false, &mut rng), None);
         assert_eq!(disk.read().expect("whole").tail.last, Lsn(0));
         assert!(disk.land_orphan(&mut rng));
         let read = disk.read().expect("whole");
         assert_eq!(disk.payload(&read.records[0]), b"late");
         assert_eq!(read.tail.syncs, [SegmentId(1)], "it can be read but is not durable");
+    }
+    #[test]
+    fn a_write_that_failed_may_be_there_or_not() {
+        let mut found = [0; 2];
+        for seed in 0..50 {
+            let mut rng = Rng::with_seed(seed);
+            let mut disk = Disk::new(0, 1 << 16);
+            let mut log = appender(&disk, 1);
+            log.append(RecordKind(1), &[&[7; 3000]]);
+            disk.submit(log.take_flush().expect("gathered"));
+            assert_eq!(disk.complete(true, &mut rng), Some(Completion::Failed));
+            let read = disk.read().expect("a torn tail is no damage");
+            found[read.tail.last.0 as usize] += 1;
+        }
+        assert!(found[0] > 0 && found[1] > 0, "{found:?}");
+    }
+
+    #[test]
+    fn a_segment_is_there_when_it_is_named_and_stays_when_its_name_lasts() {
+        let mut lost = 0;
+        for seed in 0..20 {
+            let mut rng = Rng::with_seed(seed);
+            let mut disk = Disk::new(0, 1 << 16);
+            disk.free_bytes = 1 << 16;
+            assert_eq!(disk.prepare(1 << 16), Prepared::NotYet);
+            assert_eq!((disk.segments.len(), disk.free_bytes), (1, 0));
+            disk.open();
+            assert_eq!(disk.free_bytes, 1 << 16, "a file that nobody names is removed");
+            assert_eq!(disk.prepare(1 << 17), Prepared::NoRoom);
+            disk.prepare(1 << 16);
+            assert_eq!(disk.prepare(1 << 16), Prepared::NotYet);
+            assert_eq!(disk.segments.len(), 2);
+            disk.lose_power(&mut rng);
+            lost += u64::from(disk.free_bytes > 0);
+            disk.open();
+            let segments = disk.segments.len();
+            disk.lose_power(&mut rng);
+            assert_eq!(disk.segments.len(), segments);
+        }
+        assert!((1..20).contains(&lost));
     }
 }

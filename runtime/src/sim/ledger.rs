@@ -121,6 +121,12 @@ impl Ledger {
         }
     }
 
+    /// How many writes were refused because the disk was full.
+    pub(super) fn refused_full_count(&self) -> u64 {
+        let full = Some(Answer::Refused(Refusal::DiskFull));
+        self.entries.values().filter(|entry| entry.answer == full).count() as u64
+    }
+
     /// Forgets what earlier checks have found in the logs.
     pub(super) fn begin_check(&mut self) {
         self.entries.values_mut().for_each(|entry| entry.logged = false);

@@ -112,6 +112,10 @@ pub struct Tally {
     pub power_losses: u64,
     /// Fronts that died.
     pub front_deaths: u64,
+    /// Shards that ended because their disk failed a write.
+    pub write_errors: u64,
+    /// Writes refused because the disk was full.
+    pub refused_full: u64,
 }
 
 impl Tally {
@@ -123,6 +127,8 @@ impl Tally {
         self.steerings += other.steerings;
         self.power_losses += other.power_losses;
         self.front_deaths += other.front_deaths;
+        self.write_errors += other.write_errors;
+        self.refused_full += other.refused_full;
     }
 }
 

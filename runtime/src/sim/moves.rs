@@ -1,6 +1,7 @@
 //! The schedule: one random move after another.
 
 use super::Failure;
+use super::disk::Completion;
 use super::world::{Mood, World, say};
 use crate::clock::{FrontSlot, Link, ShardId};
 use crate::recovery::Receiver;
@@ -20,6 +21,7 @@ enum Move {
     Step,
     Publish,
     Flush,
+    Prepare,
     Complete,
     Release,
     FrontComes,
@@ -70,6 +72,7 @@ impl World {
             (Move::Step, 30),
             (Move::Publish, 25),
             (Move::Flush, flushing),
+            (Move::Prepare, 2 + flushing),
             (Move::Complete, 2 + flushing),
             (Move::Release, 4),
             (Move::FrontComes, 3),
@@ -133,10 +136,11 @@ impl World {
                 let process = self.processes[index].as_mut();
                 Ok(process.is_some_and(|process| process.flush(&self.ground, &mut self.disks[index])))
             }
+            Move::Prepare => Ok(self.prepare(id)),
             Move::Complete if mood == Mood::Slow && self.rng.u32(0..50) > 0 => Ok(false),
             Move::Complete => Ok(self.complete(id)),
             Move::Release => {
-                self.release(id);
+                self.release_somewhere(id);
                 // Whether anything was released cannot be seen; another shard has its turn another time.
                 Ok(true)
             }
@@ -227,7 +231,7 @@ impl World {
 
     pub(super) fn admit(&mut self, id: ShardId, slot: FrontSlot, count_max: u32) -> Result<bool, Failure> {
         let Some(process) = &mut self.processes[usize::from(id.0)] else { return Ok(false) };
-        let count = process.links.admit(&mut process.shard, slot, count_max);
+        let count = process.admit(slot, count_max);
         Ok(count.map_err(|e| Failure(format!("shard {id} cannot admit requests: {e}")))? > 0)
     }
 
@@ -250,19 +254,63 @@ impl World {
         Ok(count > 0)
     }
 
-    pub(super) fn complete(&mut self, id: ShardId) -> bool {
+    /// Goes on with the preparation of a segment, which may fail.
+    pub(super) fn prepare(&mut self, id: ShardId) -> bool {
         let index = usize::from(id.0);
         let Some(process) = &mut self.processes[index] else { return false };
-        let done = process.complete(&self.ground, &mut self.disks[index], &mut self.rng);
-        if done {
-            say!(self, "shard {id} has its log durable up to {}", process.shard.log().durable());
+        let moved = process.prepare(&self.ground, &mut self.disks[index]);
+        if moved && self.a_write_fails() {
+            self.end_of_write_error(id);
         }
-        done
+        moved
     }
 
+    /// Completes a write, which may fail.
+    pub(super) fn complete(&mut self, id: ShardId) -> bool {
+        let index = usize::from(id.0);
+        if self.processes[index].is_none() {
+            return false;
+        }
+        let fails = self.a_write_fails();
+        let done = self.disks[index].complete(fails, &mut self.rng);
+        let process = self.processes[index].as_mut().expect("it is there");
+        match done {
+            None => return false,
+            Some(Completion::Failed) => self.end_of_write_error(id),
+            Some(Completion::Durable(flush)) => {
+                process.flushed(&self.ground, flush);
+                say!(self, "shard {id} has its log durable up to {}", process.shard.log().durable());
+            }
+        }
+        true
+    }
+
+    fn a_write_fails(&mut self) -> bool {
+        !self.resting && self.rng.u32(0..1000) < self.climate.write_errors
+    }
+
+    /// A failed write has poisoned the log: the process ends.
+    fn end_of_write_error(&mut self, id: ShardId) {
+        say!(self, "a write of shard {id} fails");
+        self.tally.write_errors += 1;
+        self.kill(id);
+    }
+
+    /// Everything that can be released.
     pub(super) fn release(&mut self, id: ShardId) {
         if let Some(process) = &mut self.processes[usize::from(id.0)] {
             process.links.release(&mut process.shard);
+        }
+    }
+
+    /// What can be released of one ring: a shard may die before it comes to the next.
+    fn release_somewhere(&mut self, id: ShardId) {
+        let (shards, fronts) = (self.ground.shards, self.fronts.len() as u16);
+        let chosen = self.rng.u16(0..shards + fronts);
+        let Some(process) = &mut self.processes[usize::from(id.0)] else { return };
+        match chosen.checked_sub(shards) {
+            None => process.links.release_messages(&mut process.shard, ShardId(chosen)),
+            Some(slot) => process.links.release_requests(&mut process.shard, FrontSlot(slot)),
         }
     }
 
@@ -272,6 +320,7 @@ impl World {
         let mut any = false;
         for id in self.shard_ids() {
             if self.rng.f64() < self.climate.victims && self.processes[usize::from(id.0)].is_some() {
+                self.tally.kills += 1;
                 self.kill(id);
                 any = true;
             }
@@ -299,15 +348,16 @@ impl World {
         process.is_some_and(|process| process.learn(&self.ground, next as u64))
     }
 
-    /// A log finds no room, or finds room again.
+    /// A disk gets full, or has room again. What dies while it is full starts again with no more room.
     fn fill_disk(&mut self) -> bool {
-        let id = self.any_shard();
-        let full = self.rng.bool();
-        let Some(process) = &mut self.processes[usize::from(id.0)] else { return false };
-        if self.climate.disks_fill {
-            process.shard.set_log_full(full);
-            say!(self, "the disk of shard {id} {}", if full { "is full" } else { "has room" });
+        if !self.climate.disks_fill {
+            return false;
         }
-        self.climate.disks_fill
+        let id = self.any_shard();
+        let disk = &mut self.disks[usize::from(id.0)];
+        disk.free_bytes =
+            if self.rng.bool() { self.rng.u64(0..2 * self.ground.segment_bytes) } else { u64::MAX };
+        say!(self, "the disk of shard {id} has room for {} bytes", disk.free_bytes);
+        true
     }
 }

@@ -62,6 +62,7 @@ impl World {
                 plot.moves = self.rng.u32(5..80);
             }
             Act::Sleep => {
+                self.tally.kills += 1;
                 self.kill(plot.hero);
                 self.moods[hero] = Mood::Busy;
                 plot.act = Act::Alone;

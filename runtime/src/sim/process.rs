@@ -4,16 +4,16 @@
 //! Dropping it is its death: the ring ends are free again, everything else it knew is gone.
 
 use super::Failure;
-use super::disk::{Disk, Found};
+use super::disk::{Disk, Found, Prepared};
 use super::front::Front;
 use super::world::Ground;
-use crate::clock::{Link, ShardId};
-use crate::links::{FrontRings, Links};
+use crate::clock::{FrontSlot, Link, ShardId};
+use crate::links::{FrontRings, LinkError, Links};
 use crate::recovery::{Phase, Receiver};
 use crate::ring::{Consumer, Producer};
 use crate::shard::{Settings, Shard};
 use fastrand::Rng;
-use wal::Appender;
+use wal::{Appender, FlushId};
 
 /// A shard's process.
 pub(super) struct Process {
@@ -21,7 +21,13 @@ pub(super) struct Process {
     pub(super) links: Links,
     /// What is still to be replayed, newest first.
     records: Vec<Found>,
+    /// The last attempt to prepare a segment found no room.
+    no_room: bool,
 }
+
+/// Writes are refused when the disk is full and the log has less room than that left: for a few flushes of step records,
+/// and less than the smallest segment.
+const LOG_ROOM_BYTES: u64 = 8 << 10;
 
 /// What happens to a process that starts.
 pub(super) enum Start {
@@ -43,6 +49,7 @@ impl Process {
         if ground.switches.fence {
             while disk.land_orphan(rng) {}
         }
+        disk.open();
         let bad = |what: String| Failure(format!("shard {me} cannot start: {what}"));
         let read = disk.read().map_err(|e| bad(e.to_string()))?;
         if !repair(disk, &read.tail, rng) {
@@ -66,7 +73,7 @@ impl Process {
         links.ask_receivers(&mut shard).map_err(|e| bad(e.to_string()))?;
         let mut records = read.records;
         records.reverse();
-        let mut process = Process { shard, links, records };
+        let mut process = Process { shard, links, records, no_room: false };
         for front in fronts.iter().flatten() {
             process.attach(front)?;
         }
@@ -137,12 +144,6 @@ impl Process {
 
     /// Submits one flush, if there is anything to flush and a place for it.
     pub(super) fn flush(&mut self, ground: &Ground, disk: &mut Disk) -> bool {
-        while let Some(bytes) = self.shard.log().wants_segment() {
-            let segment = self.shard.log().next_segment();
-            let size = bytes.next_multiple_of(wal::BLOCK_BYTES).max(ground.segment_bytes);
-            disk.add_segment(segment, size);
-            self.shard.log().provide_segment(segment, size);
-        }
         let Some(flush) = self.shard.take_flush() else { return false };
         let id = flush.id;
         disk.submit(flush);
@@ -152,24 +153,54 @@ impl Process {
         true
     }
 
-    /// Completes one flush.
-    pub(super) fn complete(&mut self, ground: &Ground, disk: &mut Disk, rng: &mut Rng) -> bool {
-        let Some(id) = disk.complete(rng) else { return false };
+    /// Takes note of a flush that is durable.
+    pub(super) fn flushed(&mut self, ground: &Ground, id: FlushId) {
         if ground.switches.sync_before_ack {
             self.shard.log().flushed(id);
         }
-        true
+    }
+
+    /// Goes on with the preparation of the next segment, if one is wanted. Returns whether anything has changed.
+    pub(super) fn prepare(&mut self, ground: &Ground, disk: &mut Disk) -> bool {
+        let least = self.shard.log().wants_segment();
+        if least.is_none() && !disk.is_preparing() {
+            return false;
+        }
+        let least = least.unwrap_or(0).next_multiple_of(wal::BLOCK_BYTES);
+        match disk.prepare(least.max(ground.segment_bytes)) {
+            Prepared::NoRoom => !std::mem::replace(&mut self.no_room, true),
+            Prepared::NotYet => true,
+            Prepared::Ready(id, size) => {
+                self.no_room = false;
+                self.shard.log().provide_segment(id, size);
+                true
+            }
+        }
+    }
+
+    /// Takes up to `count_max` requests of the front in `slot`, and refuses writes if the log will find no room.
+    pub(super) fn admit(&mut self, slot: FrontSlot, count_max: u32) -> Result<u32, LinkError> {
+        let log = self.shard.log();
+        let full = self.no_room && log.room_bytes() < log.gathered_bytes() + LOG_ROOM_BYTES;
+        self.shard.set_log_full(full);
+        self.links.admit(&mut self.shard, slot, count_max)
     }
 }
 
-/// Does what a scan has found to be necessary; false if the process died over it.
+/// Does what a scan has found to be necessary; false if the process died over it, or an error ended it.
 pub(super) fn repair(disk: &mut Disk, tail: &wal::Tail, rng: &mut Rng) -> bool {
     for repair in &tail.repairs {
         if rng.u32(0..20) == 0 {
+            disk.zero_some(repair, rng);
             return false;
         }
         disk.zero(repair);
     }
-    tail.syncs.iter().for_each(|segment| disk.sync(*segment));
+    for segment in &tail.syncs {
+        if rng.u32(0..40) == 0 {
+            return false;
+        }
+        disk.sync(*segment);
+    }
     true
 }

@@ -20,6 +20,8 @@ impl World {
     /// Lets every shard live and work until nothing moves.
     pub(super) fn come_to_rest(&mut self) -> Result<(), Failure> {
         say!(self, "from here on nothing dies");
+        self.resting = true;
+        self.disks.iter_mut().for_each(|disk| disk.free_bytes = u64::MAX);
         for slot in 0..self.fronts.len() {
             if self.fronts[slot].is_none() {
                 self.front_comes(slot);
@@ -50,7 +52,6 @@ impl World {
         moved |= self.tell(id)?;
         if let Some(process) = &mut self.processes[index] {
             moved |= process.learn(&self.ground, self.ground.catalogue.len() as u64);
-            process.shard.set_log_full(false);
         }
         let count_max = self.climate.count_max;
         for slot in 0..self.fronts.len() {
@@ -70,6 +71,7 @@ impl World {
         if let Some(process) = &mut self.processes[index] {
             moved |= process.flush(&self.ground, &mut self.disks[index]);
         }
+        moved |= self.prepare(id);
         moved |= self.complete(id);
         self.release(id);
         self.tally.events += u64::from(moved);
@@ -103,6 +105,7 @@ impl World {
     pub(super) fn check(&mut self) -> Result<(), Failure> {
         let mut oracle = Oracle::default();
         self.tally.writes = 0;
+        self.tally.refused_full = self.ledger.refused_full_count();
         self.ledger.begin_check();
         for id in self.shard_ids() {
             let disk = &self.disks[usize::from(id.0)];

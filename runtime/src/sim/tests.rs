@@ -22,6 +22,8 @@ fn all_seeds_end_right() {
     assert!(tally.steerings > seed_count());
     assert!(tally.power_losses > seed_count());
     assert!(tally.writes > 10 * seed_count());
+    assert!(tally.write_errors > seed_count() / 10);
+    assert!(tally.refused_full > seed_count() / 10);
 }
 
 #[test]

@@ -54,8 +54,10 @@ pub(super) struct Climate {
     pub(super) victims: f64,
     /// The most messages of a step, of a publication, of an admission.
     pub(super) count_max: u32,
-    /// In some runs logs find no room on their disks now and then.
+    /// In some runs disks have no room for new segments now and then.
     pub(super) disks_fill: bool,
+    /// How many writes in 1,000 fail; and as many of the stages in which a segment is prepared.
+    pub(super) write_errors: u32,
 }
 
 /// How a shard goes about its work for a while: so that logs end far behind what has been sent, and some shards go on
@@ -96,6 +98,8 @@ pub(super) struct World {
     /// By shard.
     pub(super) moods: Vec<Mood>,
     pub(super) plot: Option<Plot>,
+    /// Nothing fails any more.
+    pub(super) resting: bool,
     pub(super) ledger: Ledger,
     pub(super) tally: Tally,
     pub(super) trace: bool,
@@ -119,6 +123,7 @@ impl World {
             news: vec![VecDeque::new(); per_shard],
             moods: vec![Mood::Busy; per_shard],
             plot: None,
+            resting: false,
             ledger: Ledger::default(),
             tally: Tally::default(),
             rng,
@@ -192,7 +197,6 @@ impl World {
         let Some(process) = self.processes[index].take() else { return };
         say!(self, "shard {id} dies at label {}, {:?}", process.shard.label(), process.shard.phase());
         drop(process);
-        self.tally.kills += 1;
         self.disks[index].orphan();
         for other in self.ground.others(id) {
             if self.rng.u32(0..8) == 0 {
@@ -305,6 +309,7 @@ impl World {
         if self.ground.switches.fence {
             while disk.land_orphan(&mut self.rng) {}
         }
+        disk.open();
         let read = disk.read().map_err(|e| bad(e.to_string()))?;
         if !repair(disk, &read.tail, &mut self.rng) {
             return Ok(None);
@@ -366,6 +371,7 @@ impl Climate {
             victims: f64::from(any(&[1, 4, 8])) / 10.0,
             count_max: any(&[1, 1, 3, 10]),
             disks_fill: any(&[0, 0, 0, 1]) == 1,
+            write_errors: any(&[0, 0, 5, 20]),
         }
     }
 }
