@@ -4,7 +4,7 @@
 //! A [`Front`] belongs to one thread. Requests do not block: they are routed to the shards that own their keys, given to
 //! the rings (or queued while a ring is full), and answered by [`Completion`]s that [`Front::poll`] and [`Front::wait`]
 //! collect. The death of a shard is only a delay: its rings survive it, and what it had not answered is answered by the
-//! next process. What a front has been told by a shard is never taken back: replies of one shard never go back in label.
+//! next process. Only a shard in quarantine has no next process: what it is asked fails, and what it had not answered too. What a front has been told by a shard is never taken back: replies of one shard never go back in label.
 //!
 //! Costs: a request is copied into its archive and into the ring; nothing is allocated for a key or a row. A batch of
 //! operations should be one request a shard.
@@ -347,16 +347,22 @@ impl Front {
     }
 
     fn collect(&mut self, completions: &mut Vec<Completion>) -> Result<(), FrontError> {
-        let Front { lanes, page, assemblies, .. } = self;
+        let Front { lanes, page, assemblies, run, .. } = self;
         assemblies.take_finished(completions);
         for lane in lanes.iter_mut() {
+            // Looked at before the replies are read: a shard in quarantine has said all that it will say.
+            let down = lane.is_down(page);
             if lane.has_replies() {
                 lane.read(page, |purpose, answer| {
                     assemblies.answer(purpose, outcome_of(answer), completions)
                 })
                 .map_err(|Broken(reason)| FrontError::Gone(reason))?;
             }
-            if lane.is_queueing() {
+            if down {
+                lane.give_up(run, |purpose, error| {
+                    assemblies.answer(purpose, Outcome::Failed(error), completions);
+                });
+            } else if lane.is_queueing() {
                 lane.flush(page);
             }
         }
@@ -495,6 +501,8 @@ fn outcome_of(answer: &ArchivedAnswer) -> Outcome {
                 crate::message::ArchivedRefusal::DuplicateKey => Refusal::DuplicateKey,
                 crate::message::ArchivedRefusal::DiskFull => Refusal::DiskFull,
                 crate::message::ArchivedRefusal::TooLarge => Refusal::TooLarge,
+                crate::message::ArchivedRefusal::Down => Refusal::Down,
+                crate::message::ArchivedRefusal::OutcomeUnknown => Refusal::OutcomeUnknown,
             };
             Outcome::Failed(RequestError { reason, message: message.to_string() })
         }

@@ -6,9 +6,11 @@
 //! page, the socket where fronts register; a file in the data folder names it. It is made anew by every supervisor, so
 //! a process that outlives its supervisor can do no harm to the next one's.
 
+mod arguments;
 pub mod bell;
 pub mod control;
 mod host;
+mod io_uring;
 pub mod layout;
 mod machine_start;
 mod park;
@@ -20,6 +22,7 @@ mod stall;
 pub mod supervisor;
 pub(crate) mod sys;
 
-pub use host::{ShardArgs, shard_main};
+pub use arguments::{ShardArgs, ShardFaults};
+pub use host::shard_main;
 pub use restart::Recovery;
 pub use supervisor::{Options, ShardStatus, StartError, Supervisor};

@@ -126,6 +126,10 @@ pub enum Refusal {
     DiskFull,
     /// The answer would be larger than a reply may be.
     TooLarge,
+    /// The shard is in quarantine, and nothing was done.
+    Down,
+    /// The shard went into quarantine before it answered: a write may be applied when it is restored.
+    OutcomeUnknown,
 }
 
 /// The most bytes of a request; a front splits larger batches.

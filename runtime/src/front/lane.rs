@@ -1,10 +1,11 @@
 //! A front's way to one shard: the two rings, the requests that wait for room, and what each answer belongs to.
 
+use super::RequestError;
 use crate::clock::{FrontId, Label, ShardId};
 use crate::live::bell::Bell;
-use crate::live::control::{ControlPage, ShardWord};
+use crate::live::control::{ControlPage, Phase, ShardWord};
 use crate::live::layout::RunFolder;
-use crate::message::{self, ArchivedAnswer, Ask, Request};
+use crate::message::{self, ArchivedAnswer, Ask, Refusal, Request};
 use crate::ring::{Consumer, Producer, RingError, RingMemory};
 use rkyv::util::AlignedVec;
 use std::collections::VecDeque;
@@ -35,6 +36,8 @@ pub(super) struct Lane {
     unanswered: VecDeque<Option<Purpose>>,
     oldest: u64,
     unanswered_count: usize,
+    /// Requests that were not even sent, because the shard is in quarantine.
+    turned_away: Vec<Purpose>,
     /// The label on the newest reply.
     label: Label,
 }
@@ -56,6 +59,7 @@ impl Lane {
             unanswered: VecDeque::new(),
             oldest: 1,
             unanswered_count: 0,
+            turned_away: Vec::new(),
             label: Label(0),
         })
     }
@@ -77,6 +81,10 @@ impl Lane {
 
     /// Sends a request, or queues it while the ring is full.
     pub(super) fn send(&mut self, page: &ControlPage, body: Ask, purpose: Purpose) -> Ask {
+        if self.is_down(page) {
+            self.turned_away.push(purpose);
+            return body;
+        }
         self.sequence += 1;
         let request = Request { front: self.front.0, sequence: self.sequence, body };
         let bytes = message::write_request(&request, self.pool.pop().unwrap_or_default());
@@ -106,6 +114,38 @@ impl Lane {
         if let (true, Some(bell)) = (sent, &self.bell) {
             bell.after_publish(page.shard(self.shard, ShardWord::Sleeping));
         }
+    }
+
+    /// Whether the shard is in quarantine, and so silent until the server is restarted.
+    pub(super) fn is_down(&self, page: &ControlPage) -> bool {
+        page.phase(self.shard) == Phase::Quarantined
+    }
+
+    /// Fails all that the shard has been asked and has not answered. All its replies must have been read.
+    pub(super) fn give_up(&mut self, run: &RunFolder, mut fail: impl FnMut(Purpose, RequestError)) {
+        if self.unanswered.is_empty() && self.turned_away.is_empty() {
+            return;
+        }
+        let why = std::fs::read_to_string(run.quarantine(self.shard)).unwrap_or_default();
+        let error = |reason, what: &str| RequestError {
+            reason,
+            message: format!("shard {} is in quarantine, and {what}: {why}", self.shard),
+        };
+        let unknown = error(
+            Refusal::OutcomeUnknown,
+            "a write that it was asked for may yet be applied when it is restored",
+        );
+        let untouched = error(Refusal::Down, "nothing was done");
+        // What still waited for room on the ring has not been seen by the shard.
+        let first_queued = self.queue.front().map_or(u64::MAX, |(sequence, _)| *sequence);
+        for (sequence, purpose) in (self.oldest..).zip(self.unanswered.drain(..)) {
+            let error = if sequence < first_queued { &unknown } else { &untouched };
+            purpose.into_iter().for_each(|purpose| fail(purpose, error.clone()));
+            self.oldest = sequence + 1;
+        }
+        self.turned_away.drain(..).for_each(|purpose| fail(purpose, untouched.clone()));
+        self.queue.clear();
+        (self.queue_bytes, self.unanswered_count) = (0, 0);
     }
 
     /// Whether replies wait to be read.

@@ -1,5 +1,6 @@
 //! What the supervisor tells the process of a shard, as command line arguments.
 
+use crate::clock::Label;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -22,8 +23,17 @@ pub struct ShardArgs {
     pub causal_logging: bool,
     /// After that much silence the supervisor kills the process.
     pub stall_timeout_ms: u64,
-    /// What shall go wrong with its log, in tests.
-    pub faults: Faults,
+    /// What shall go wrong, in tests.
+    pub faults: ShardFaults,
+}
+
+/// What shall go wrong in each process of a shard: a plain parameter, so that the code under test is the code in use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardFaults {
+    /// With its log.
+    pub log: Faults,
+    /// The step that takes the shard to this label, or beyond, aborts the process, as if it could not stand its input.
+    pub abort_at: Option<Label>,
 }
 
 impl ShardArgs {
@@ -64,15 +74,17 @@ const FAIL_WRITE: &str = "fail-write=";
 const FAIL_SYNC: &str = "fail-sync=";
 const SHORT_WRITE: &str = "short-write=";
 const NO_ROOM: &str = "no-room-while-exists=";
+const ABORT_AT: &str = "abort-at=";
 
 /// One argument for each fault; none for none.
-fn fault_args(faults: &Faults) -> Vec<OsString> {
-    let Faults { fail_write, fail_sync, short_write, no_room_while_exists } = faults;
+fn fault_args(faults: &ShardFaults) -> Vec<OsString> {
+    let Faults { fail_write, fail_sync, short_write, no_room_while_exists } = &faults.log;
     let fault = |name: &str, fault: &Fault| OsString::from(format!("{name}{},{}", fault.nth, fault.errno));
     let mut args = Vec::new();
     args.extend(fail_write.iter().map(|at| fault(FAIL_WRITE, at)));
     args.extend(fail_sync.iter().map(|at| fault(FAIL_SYNC, at)));
     args.extend(short_write.iter().map(|nth| OsString::from(format!("{SHORT_WRITE}{nth}"))));
+    args.extend(faults.abort_at.iter().map(|label| OsString::from(format!("{ABORT_AT}{label}"))));
     args.extend(no_room_while_exists.iter().map(|path| {
         let mut arg = OsString::from(NO_ROOM);
         arg.push(path);
@@ -81,18 +93,21 @@ fn fault_args(faults: &Faults) -> Vec<OsString> {
     args
 }
 
-fn parse_faults(args: impl Iterator<Item = OsString>) -> Option<Faults> {
-    let mut faults = Faults::default();
+fn parse_faults(args: impl Iterator<Item = OsString>) -> Option<ShardFaults> {
+    let mut faults = ShardFaults::default();
     for arg in args {
         let value = |name: &str| arg.as_bytes().strip_prefix(name.as_bytes()).map(OsStr::from_bytes);
+        let number = |name: &str| value(name)?.to_str()?.parse::<u64>().ok();
         if let Some(path) = value(NO_ROOM) {
-            faults.no_room_while_exists = Some(path.into());
+            faults.log.no_room_while_exists = Some(path.into());
         } else if let Some(fault) = value(FAIL_WRITE) {
-            faults.fail_write = Some(parse_fault(fault)?);
+            faults.log.fail_write = Some(parse_fault(fault)?);
         } else if let Some(fault) = value(FAIL_SYNC) {
-            faults.fail_sync = Some(parse_fault(fault)?);
+            faults.log.fail_sync = Some(parse_fault(fault)?);
+        } else if let Some(label) = number(ABORT_AT) {
+            faults.abort_at = Some(Label(label));
         } else {
-            faults.short_write = Some(value(SHORT_WRITE)?.to_str()?.parse().ok()?);
+            faults.log.short_write = Some(number(SHORT_WRITE)?);
         }
     }
     Some(faults)
@@ -117,10 +132,11 @@ mod tests {
             core: 5,
             causal_logging: true,
             stall_timeout_ms: 500,
-            faults: Faults::default(),
+            faults: ShardFaults::default(),
         };
         assert_eq!(ShardArgs::parse(args.to_args()), Some(args.clone()));
-        args.faults = Faults {
+        args.faults.abort_at = Some(Label(9));
+        args.faults.log = Faults {
             fail_write: Some(Fault { nth: 3, errno: libc::EIO }),
             fail_sync: Some(Fault { nth: 5, errno: libc::ENOSPC }),
             short_write: Some(7),

@@ -9,6 +9,7 @@ mod serve;
 
 use super::arguments::ShardArgs;
 use super::control::{ControlPage, Phase, ShardWord, working_on};
+use super::io_uring;
 use super::layout::{DataFolder, RunFolder};
 use super::machine_start::read_trims;
 use super::sys::{self, monotonic_ns};
@@ -139,8 +140,8 @@ fn run_executor(args: ShardArgs, started_at: u64) -> Result<(), Fault> {
         .spin_before_park(SPIN_BEFORE_PARK)
         .make()
         .map_err(|e| {
-            let advice = "see kernel.io_uring_disabled, the seccomp profile of the container, and ulimit -l";
-            Fault::new(Trouble::Unavailable, format!("io_uring is not available ({e}); {advice}"))
+            let advice = io_uring::ADVICE;
+            Fault::new(Trouble::Unavailable, format!("io_uring cannot be used ({e}); {advice}"))
         })?;
     executor.run(live(args, started_at))
 }
@@ -185,7 +186,7 @@ async fn live(args: ShardArgs, started_at: u64) -> Result<(), Fault> {
 
 fn log_options(args: &ShardArgs) -> wal::Options {
     let mut options = wal::Options::new(&args.data, format!("shard-{}", args.shard));
-    options.faults.clone_from(&args.faults);
+    options.faults.clone_from(&args.faults.log);
     options
 }
 

@@ -5,8 +5,10 @@
 
 mod watch;
 
+use super::arguments::ShardFaults;
 use super::bell::{self, Bell};
 use super::control::{ControlPage, Phase, ShardWord};
+use super::io_uring;
 use super::layout::{DataFolder, RunFolder};
 use super::machine_start;
 use super::registry::Registry;
@@ -27,7 +29,7 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use wal::{Faults, RecordKind, SyncLog};
+use wal::{RecordKind, SyncLog};
 use watch::Watch;
 
 /// How to run a database.
@@ -55,8 +57,8 @@ pub struct Options {
     pub program: PathBuf,
     /// Its arguments in front of those for [`super::shard_main`].
     pub args: Vec<OsString>,
-    /// What shall go wrong with the logs of these shards, in each of their processes; for tests.
-    pub faults: Vec<(ShardId, Faults)>,
+    /// What shall go wrong in these shards; for tests.
+    pub faults: Vec<(ShardId, ShardFaults)>,
 }
 
 impl Options {
@@ -79,8 +81,8 @@ impl Options {
         }
     }
 
-    /// What shall go wrong with the log of a shard.
-    fn faults(&self, shard: ShardId) -> Faults {
+    /// What shall go wrong in a shard.
+    fn faults(&self, shard: ShardId) -> ShardFaults {
         let of_shard = self.faults.iter().find(|(id, _)| *id == shard);
         of_shard.map(|(_, faults)| faults.clone()).unwrap_or_default()
     }
@@ -107,6 +109,12 @@ pub enum StartError {
         existing: u16,
         /// The shards asked for.
         wanted: u16,
+    },
+    /// io_uring cannot be used.
+    #[error("io_uring cannot be used ({source}); {}", io_uring::ADVICE)]
+    IoUring {
+        /// What the system said.
+        source: io::Error,
     },
     /// The catalogue cannot be read or written.
     #[error("catalogue: {0}")]
@@ -227,6 +235,7 @@ impl Supervisor {
     /// Starts a database. Returns when its processes have been started; see [`Supervisor::wait_serving`].
     pub fn start(mut options: Options) -> Result<Supervisor, StartError> {
         assert!(options.shards > 0, "a database has a shard");
+        io_uring::probe().map_err(|source| StartError::IoUring { source })?;
         if options.cores.is_empty() {
             options.cores = sys::allowed_cores();
         }

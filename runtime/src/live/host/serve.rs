@@ -204,6 +204,9 @@ impl Host {
         let begun = monotonic_ns();
         self.beat(begun);
         let count = self.links.step(&mut self.shard, link, self.step_count_max)?;
+        if count > 0 && self.args.faults.abort_at.is_some_and(|label| self.shard.label() >= label) {
+            std::process::abort();
+        }
         if monotonic_ns() - begun > STEP_NS {
             self.step_count_max = (self.step_count_max / 2).max(1);
         } else if count >= self.step_count_max {
@@ -248,6 +251,10 @@ impl Host {
     fn publish_messages(&mut self, round: &mut Round) -> Result<(), Fault> {
         let me = self.shard.id();
         for to in self.page.shard_ids().filter(|to| *to != me) {
+            if self.page.phase(to) == control::Phase::Quarantined {
+                self.drop_messages(to);
+                continue;
+            }
             let count = self.links.publish(&mut self.shard, Receiver::Shard(to), PUBLISH_COUNT_MAX)?;
             if count > 0 {
                 round.worked = true;
@@ -263,6 +270,14 @@ impl Host {
             }
         }
         Ok(())
+    }
+
+    /// A shard in quarantine starts again only when all do, and then gets anew whatever its log does not hold. If its
+    /// messages were kept, they would fill ring and outbox until no client could write here any more.
+    fn drop_messages(&mut self, to: ShardId) {
+        while self.shard.outgoing(Receiver::Shard(to)).is_some() {
+            self.shard.sent(Receiver::Shard(to));
+        }
     }
 
     fn publish_replies(&mut self, round: &mut Round) -> Result<(), Fault> {

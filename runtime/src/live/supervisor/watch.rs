@@ -81,7 +81,7 @@ impl Watch {
     pub(super) fn start_machine(&mut self) -> Result<(), StartError> {
         let start = machine_start::recover(&self.data, self.options.shards, |shard| {
             let mut options = wal::Options::new(&self.data.0, format!("shard-{shard}"));
-            options.faults = self.options.faults(shard);
+            options.faults = self.options.faults(shard).log;
             options
         });
         let start = io_error(self.data.0.display(), start)?;
