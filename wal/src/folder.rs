@@ -53,7 +53,7 @@ pub struct Options {
     pub limits: Limits,
     /// Size of the first segment of a new log.
     pub first_segment_bytes: u64,
-    /// Size of later segments: each is four times as large as the one before until it reaches this, so
+    /// Size of later segments: each is twice as large as the one before until it reaches this, so
     /// that a new log is never out of room before the next segment is ready.
     pub segment_bytes: u64,
     /// How long to wait for another process, living or dead, to let go of the log.
@@ -207,7 +207,7 @@ impl LogFolder {
     /// If no flush can need a segment of that size.
     #[must_use]
     pub fn next_segment_bytes(&self, least: u64, last: u64) -> u64 {
-        let usual = (last * 4).min(self.options.segment_bytes);
+        let usual = (last * 2).min(self.options.segment_bytes);
         let size = usual.max(least).next_multiple_of(BLOCK_BYTES);
         assert!(size <= SEGMENT_BYTES_MAX, "no flush needs a segment of {size} bytes");
         size
