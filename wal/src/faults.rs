@@ -20,7 +20,8 @@ pub struct Faults {
     pub fail_write: Option<Fault>,
     /// This flush is written, but making it durable fails.
     pub fail_sync: Option<Fault>,
-    /// Of the flush with this number since the log was opened only the first block is written.
+    /// Of the flush with this number since the log was opened, or the next that is longer than a block, only the first
+    /// block is written.
     pub short_write: Option<u64>,
     /// As long as this file exists, preparing a segment fails for want of room. It is a file so that a
     /// test can reach into another process.
@@ -38,7 +39,8 @@ impl Faults {
 
     /// How much of a write of `bytes` shall be done.
     pub(crate) fn write_bytes(&self, nth: u64, bytes: usize) -> usize {
-        if self.short_write == Some(nth) { bytes.min(crate::segment::BLOCK_BYTES as usize) } else { bytes }
+        let short = self.short_write.is_some_and(|first| nth >= first);
+        if short { bytes.min(crate::segment::BLOCK_BYTES as usize) } else { bytes }
     }
 
     pub(crate) fn before_prepare(&self) -> io::Result<()> {

@@ -137,6 +137,14 @@ impl Client {
         assert_eq!(changed, rows.count);
     }
 
+    /// The shard that has the row of a story in the view.
+    pub fn owner_of_story(&mut self, story: i64) -> ShardId {
+        let mut key = Rows::new();
+        key.push_values(&mut self.builder, &[Datum::Int(story)]);
+        let row = key.iter().next().expect("one key");
+        self.front.owner_of_key(self.story_votes, row).expect("a view")
+    }
+
     /// Votes of a story; none if it has no votes or is not there.
     pub fn votes_of(&mut self, stories: &[i64]) -> Vec<Option<i64>> {
         let mut keys = Rows::new();

@@ -3,3 +3,4 @@
 mod database;
 mod deaths;
 mod faults;
+mod log_faults;
