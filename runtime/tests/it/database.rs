@@ -145,6 +145,13 @@ impl Client {
         self.front.owner_of_key(self.story_votes, row).expect("a view")
     }
 
+    /// The shard that takes the vote of a user for a story.
+    pub fn owner_of_vote(&mut self, story: i64, user: i64) -> ShardId {
+        let (table, rows) = self.vote_rows([(story, user)]);
+        let row = rows.iter().next().expect("one row");
+        self.front.owner_of_row(table, WriteKind::Insert, row).expect("a table")
+    }
+
     /// Votes of a story; none if it has no votes or is not there.
     pub fn votes_of(&mut self, stories: &[i64]) -> Vec<Option<i64>> {
         let mut keys = Rows::new();

@@ -4,3 +4,4 @@ mod database;
 mod deaths;
 mod faults;
 mod log_faults;
+mod quarantine;
