@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 const BROKEN: ShardId = ShardId(0);
 const WHOLE: ShardId = ShardId(1);
-/// So many that the messages about them fill every ring and outbox.
+/// So many that the messages about them fill every ring.
 const STORIES: i64 = 10_000;
 
 /// The process of one shard aborts whenever it comes to the label that it reaches after some dozens of writes.
@@ -38,7 +38,10 @@ impl Votes {
             (0..STORIES).filter(|story| self.client.owner_of_vote(*story, user) == shard).collect();
         let (table, rows) = self.client.vote_rows(stories.iter().map(|story| (*story, user)));
         match self.client.front.write_wait(table, WriteKind::Insert, &rows) {
-            Ok(_) => Ok(self.count(&stories)),
+            Ok(_) => {
+                self.count(&stories);
+                Ok(())
+            }
             Err(FrontError::Refused(error)) => Err((stories, error)),
             Err(other) => panic!("{other}"),
         }
