@@ -268,14 +268,23 @@ impl World {
         }
         self.news.iter_mut().for_each(VecDeque::clear);
         self.processes.iter_mut().for_each(|process| *process = None);
+        self.lose_disks(power);
+        // The recovery may be interrupted, by another death of everything or by another power loss.
+        while !self.recover_machine()? {
+            let power = self.rng.bool();
+            self.lose_disks(power);
+        }
+        Ok(())
+    }
+
+    /// What the death of all processes does to the disks, with or without the power going.
+    fn lose_disks(&mut self, power: bool) {
         for disk in &mut self.disks {
             disk.orphan();
             if power {
                 disk.lose_power(&mut self.rng);
             }
         }
-        while !self.recover_machine()? {}
-        Ok(())
     }
 
     /// Trims the logs and makes new rings; false if it was interrupted.
