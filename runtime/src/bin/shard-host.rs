@@ -4,7 +4,10 @@
 //! shard-host shard ...            a shard's process, for the supervisor
 //! shard-host serve FOLDER SHARDS  serves a folder that has its plan, until it is killed; says "serving" when it does
 //! shard-host front FOLDER         writes rows with ever new ids to the first table; says each id that is acknowledged
+//! shard-host without-io-uring ... any of these, where the kernel refuses io_uring
 //! ```
+
+#![deny(unsafe_code)]
 
 use operators::{Datum, RowBuilder, Rows, WriteKind};
 use runtime::front::Front;
@@ -17,7 +20,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 fn main() -> ExitCode {
-    let mut args = std::env::args_os().skip(1);
+    let mut args = std::env::args_os().skip(1).peekable();
+    if args.next_if(|arg| arg == "without-io-uring").is_some() {
+        refuse_io_uring();
+    }
     let command = args.next().unwrap_or_default();
     let args: Vec<OsString> = args.collect();
     if command == "shard" {
@@ -64,4 +70,25 @@ fn write_for_ever(folder: &Path) -> Result<(), Box<dyn Error>> {
         out.flush()?;
     }
     Ok(())
+}
+
+/// From here on the kernel refuses this process to set up an io_uring, as it does in many containers.
+#[allow(unsafe_code)]
+fn refuse_io_uring() {
+    let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let number = libc::SYS_io_uring_setup as u32;
+    let mut filter = [
+        // The number of the system call is the first word that a filter is shown.
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, number),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the kernel copies the program, which is well formed and outlives the call.
+    let installed = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0
+    };
+    assert!(installed, "the filter is installed");
 }

@@ -134,15 +134,17 @@ fn leave_panics_in(note: PathBuf) {
 }
 
 fn run_executor(args: ShardArgs, started_at: u64) -> Result<(), Fault> {
+    let unavailable = |error: &dyn std::fmt::Display| {
+        Fault::new(Trouble::Unavailable, format!("io_uring cannot be used ({error}); {}", io_uring::ADVICE))
+    };
+    // Glommio panics where it is refused, which would look like something that a restart helps against.
+    io_uring::probe().map_err(|error| unavailable(&error))?;
     let executor = LocalExecutorBuilder::new(Placement::Fixed(args.core))
         .name(&format!("shard-{}", args.shard))
         .io_memory(IO_MEMORY_BYTES)
         .spin_before_park(SPIN_BEFORE_PARK)
         .make()
-        .map_err(|e| {
-            let advice = io_uring::ADVICE;
-            Fault::new(Trouble::Unavailable, format!("io_uring cannot be used ({e}); {advice}"))
-        })?;
+        .map_err(|error| unavailable(&error))?;
     executor.run(live(args, started_at))
 }
 

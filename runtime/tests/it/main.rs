@@ -5,3 +5,4 @@ mod deaths;
 mod faults;
 mod log_faults;
 mod quarantine;
+mod strangers;

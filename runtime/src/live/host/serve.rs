@@ -118,7 +118,7 @@ impl Host {
     pub(super) fn meet_receivers(&mut self) -> Result<(), Fault> {
         self.take_catalogue()?;
         self.links.ask_receivers(&mut self.shard)?;
-        self.take_fronts()?;
+        self.take_fronts();
         Ok(())
     }
 
@@ -181,7 +181,7 @@ impl Host {
             && self.shard.log().room_bytes() < self.shard.log().gathered_bytes() + LOG_ROOM_BYTES;
         self.shard.set_log_full(full);
         self.take_catalogue()?;
-        self.take_fronts()?;
+        self.take_fronts();
         self.step(Link::Control, &mut round)?;
         self.step(Link::Ingest, &mut round)?;
         self.publish_replies(&mut round)?;
@@ -241,10 +241,9 @@ impl Host {
 
     /// A front whose ring is broken hurts itself alone.
     fn evict(&mut self, slot: FrontSlot, error: &RingError) {
-        eprintln!("shard {}: front {slot} is cut off: {error}", self.shard.id());
         self.links.detach(&mut self.shard, slot);
         if let Some(front) = self.fronts[usize::from(slot.0)].take() {
-            self.page.front(slot, FrontWord::Evicted).store(front.id.0, Ordering::Relaxed);
+            self.cut_off(slot, front.id, error);
         }
     }
 
@@ -332,11 +331,11 @@ impl Host {
     }
 
     /// Attaches fronts that have come and detaches those that have gone.
-    fn take_fronts(&mut self) -> Result<(), Fault> {
+    fn take_fronts(&mut self) {
         // Acquire: pairs with the supervisor's Release store after it has changed the slots.
         let generation = self.page.fronts_generation().load(Ordering::Acquire);
         if generation == self.fronts_generation {
-            return Ok(());
+            return;
         }
         self.fronts_generation = generation;
         for slot in (0..self.page.slots()).map(FrontSlot) {
@@ -350,13 +349,12 @@ impl Host {
             // A front evicted by this shard stays away until the supervisor has freed its slot.
             let evicted = self.page.front(slot, FrontWord::Evicted).load(Ordering::Relaxed);
             if let Some(id) = now.filter(|id| id.0 != evicted) {
-                self.attach_front(slot, id)?;
+                self.attach_front(slot, id);
             }
         }
-        Ok(())
     }
 
-    fn attach_front(&mut self, slot: FrontSlot, id: FrontId) -> Result<(), Fault> {
+    fn attach_front(&mut self, slot: FrontSlot, id: FrontId) {
         let (folder, me) = (self.run.front(id), self.shard.id());
         let open = || -> Result<FrontRings, RingError> {
             let requests = Consumer::attach(&RingMemory::open(&folder.requests(me))?)?;
@@ -364,19 +362,24 @@ impl Host {
             Ok(FrontRings { id, requests, replies })
         };
         match open() {
-            Ok(rings) => {
-                self.links.attach(&mut self.shard, slot, rings)?;
-                let bell = Bell::connect(&folder.bell()).ok();
-                self.fronts[usize::from(slot.0)] = Some(KnownFront { id, bell });
-            }
+            Ok(rings) => match self.links.attach(&mut self.shard, slot, rings) {
+                Ok(()) => {
+                    let bell = Bell::connect(&folder.bell()).ok();
+                    self.fronts[usize::from(slot.0)] = Some(KnownFront { id, bell });
+                }
+                // The front has written over what it was told.
+                Err(error) => self.cut_off(slot, id, &error),
+            },
             // It has gone again: its slot will change once more.
             Err(RingError::Io { .. }) => {}
-            Err(error) => {
-                eprintln!("shard {me}: front {slot} is cut off: {error}");
-                self.page.front(slot, FrontWord::Evicted).store(id.0, Ordering::Relaxed);
-            }
+            Err(error) => self.cut_off(slot, id, &error),
         }
-        Ok(())
+    }
+
+    /// Has the supervisor close the connection of a front that does not keep to the rules.
+    fn cut_off(&self, slot: FrontSlot, id: FrontId, why: &dyn std::fmt::Display) {
+        eprintln!("shard {}: front {slot} is cut off: {why}", self.shard.id());
+        self.page.front(slot, FrontWord::Evicted).store(id.0, Ordering::Relaxed);
     }
 
     /// Starts the flushes that the policy asks for.
