@@ -41,10 +41,10 @@ impl Bell {
         let _ = self.0.send(&[1]);
     }
 
-    /// To be called after publishing to the receiver whose sleeping flag is `flag`.
+    /// To be called after publishing to the receiver whose sleeping flag is `flag`. Returns whether it was rung.
     #[inline]
-    pub fn after_publish(&self, flag: &AtomicU64) {
-        self.ring_if(flag, ASLEEP);
+    pub fn after_publish(&self, flag: &AtomicU64) -> bool {
+        self.ring_if(flag, ASLEEP)
     }
 
     /// To be called after releasing space of a ring that the receiver publishes on.
@@ -54,12 +54,14 @@ impl Bell {
     }
 
     #[inline]
-    fn ring_if(&self, flag: &AtomicU64, bit: u64) {
+    fn ring_if(&self, flag: &AtomicU64, bit: u64) -> bool {
         // SeqCst: the store of the index comes before the load of the flag; pairs with the fence of `Nap::begin`.
         fence(Ordering::SeqCst);
-        if flag.load(Ordering::Relaxed) & bit != 0 && flag.swap(0, Ordering::Relaxed) != 0 {
+        let asleep = flag.load(Ordering::Relaxed) & bit != 0 && flag.swap(0, Ordering::Relaxed) != 0;
+        if asleep {
             self.ring();
         }
+        asleep
     }
 }
 

@@ -29,9 +29,9 @@ use wal::{Appender, LogDisk, LogFolder};
 const IO_MEMORY_BYTES: usize = 1 << 20;
 /// How long the executor polls its io_uring before it sleeps.
 const SPIN_BEFORE_PARK: Duration = Duration::from_micros(5);
-/// Bytes of records replayed between two heartbeats: some hundred rows, which take a few milliseconds even through a plan
-/// of many views. Counting records instead would depend on how many rows clients put into one.
-const REPLAY_HEARTBEAT_BYTES: usize = 64 << 10;
+/// Bytes of records replayed between two breaths: some ten rows, which take well below a millisecond even through a plan of
+/// many views. Counting records instead would depend on how many rows clients put into one.
+const REPLAY_BREATH_BYTES: usize = 8 << 10;
 /// What a record without payload counts for.
 const RECORD_BYTES: usize = 32;
 
@@ -206,12 +206,14 @@ fn attach_rings(run: &RunFolder, me: ShardId, shards: u16) -> Result<Links, Faul
 fn replay(host: &mut Host, scan: &wal::Scan<'_>) -> Result<(), Fault> {
     let me = host.shard.id();
     host.page.set(me, ShardWord::WorkingOn, working_on::REPLAY);
-    let mut silent_bytes = 0;
+    let mut breathless_bytes = 0;
     for record in scan.records() {
-        silent_bytes += RECORD_BYTES + record.payload.len();
-        if silent_bytes >= REPLAY_HEARTBEAT_BYTES {
-            silent_bytes = 0;
+        breathless_bytes += RECORD_BYTES + record.payload.len();
+        if breathless_bytes >= REPLAY_BREATH_BYTES {
+            breathless_bytes = 0;
             host.page.set(me, ShardWord::Heartbeat, monotonic_ns());
+            // Whoever serves clients meanwhile and happens to be on this core goes first.
+            std::thread::yield_now();
         }
         host.page.set(me, ShardWord::Label, host.shard.label().0);
         host.shard.replay(record.kind.0, record.lsn, record.payload)?;

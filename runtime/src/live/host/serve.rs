@@ -280,15 +280,20 @@ impl Host {
     }
 
     fn publish_replies(&mut self, round: &mut Round) -> Result<(), Fault> {
+        let mut woken = false;
         for (index, front) in self.fronts.iter().enumerate() {
             let Some(front) = front else { continue };
             let slot = FrontSlot(index as u16);
             if self.links.publish(&mut self.shard, Receiver::Front(slot), PUBLISH_COUNT_MAX)? > 0 {
                 round.worked = true;
                 if let Some(bell) = &front.bell {
-                    bell.after_publish(self.page.front(slot, FrontWord::Sleeping));
+                    woken |= bell.after_publish(self.page.front(slot, FrontWord::Sleeping));
                 }
             }
+        }
+        if woken {
+            // A front that was put on this core goes first: its next request may join the work of this round.
+            std::thread::yield_now();
         }
         Ok(())
     }
