@@ -317,8 +317,12 @@ impl Supervisor {
         }
         let now = monotonic_ns();
         let sent = sys::signal_pidfd(pidfd, signal).is_ok();
-        if sent && signal != 0 && signal != libc::SIGCONT {
-            known.killed = Some((signal, now));
+        match signal {
+            0 => {}
+            _ if !sent => {}
+            // It lives on, if it was not dying.
+            libc::SIGCONT => known.killed = known.killed.filter(|(signal, _)| *signal != libc::SIGSTOP),
+            _ => known.killed = Some((signal, now)),
         }
         sent
     }
