@@ -18,6 +18,7 @@ mod process;
 pub(crate) mod registration;
 mod registry;
 mod restart;
+mod run_folders;
 mod stall;
 pub mod supervisor;
 pub(crate) mod sys;

@@ -44,6 +44,11 @@ impl RunFolder {
     /// How their names begin.
     pub const PREFIX: &str = "sakia-";
 
+    /// Locked by the supervisor for as long as it runs.
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
     /// The control page.
     pub fn control(&self) -> PathBuf {
         self.0.join("control")

@@ -13,6 +13,7 @@ use super::layout::{DataFolder, RunFolder};
 use super::machine_start;
 use super::registry::Registry;
 use super::restart::Recovery;
+use super::run_folders;
 use super::sys::{self, monotonic_ns};
 use crate::clock::{Label, ShardId};
 use crate::ring::{self, RingError, RingMemory};
@@ -248,7 +249,7 @@ impl Supervisor {
         let lock = lock_folder(&data)?;
         let mut catalogue = SyncLog::open(&wal::Options::new(&data.0, "catalogue"))?;
         let plans = read_catalogue(&mut catalogue, &options)?;
-        let run = make_run_folder(&data)?;
+        let (run, run_lock) = io_error(RunFolder::PARENT, run_folders::make(&data))?;
         let (waker, woken) = io_error("socket pair", UnixStream::pair())?;
         io_error("socket pair", woken.set_nonblocking(true).and(waker.set_nonblocking(true)))?;
         let (commands, received) = mpsc::channel();
@@ -263,8 +264,16 @@ impl Supervisor {
         }
         shared.page.catalogue_entries().store(plans.len() as u64, Ordering::Release);
         let folder = data.0.clone();
-        let mut watch =
-            Watch::new(options, data, run, Arc::clone(&shared), sockets, registry, catalogue, lock);
+        let mut watch = Watch::new(
+            options,
+            data,
+            run,
+            Arc::clone(&shared),
+            sockets,
+            registry,
+            catalogue,
+            [lock, run_lock],
+        );
         watch.start_machine()?;
         // The thread that starts the processes must be the one that lives on: they die with it.
         let thread = std::thread::Builder::new().name("supervisor".into());
@@ -460,26 +469,6 @@ fn read_plan(entry: u64, bytes: &[u8]) -> Result<Plan, StartError> {
     let mut aligned: rkyv::util::AlignedVec = rkyv::util::AlignedVec::new();
     aligned.extend_from_slice(bytes);
     rkyv::from_bytes::<Plan, rkyv::rancor::Error>(&aligned).map_err(|e| StartError::CatalogueEntry(entry, e))
-}
-
-/// Removes what an earlier supervisor has left in /dev/shm and makes a new run folder.
-fn make_run_folder(data: &DataFolder) -> Result<RunFolder, StartError> {
-    let note = data.run_path();
-    if let Ok(old) = super::layout::find_run_folder(&data.0) {
-        let name = old.0.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if old.0.parent() == Some(Path::new(RunFolder::PARENT)) && name.starts_with(RunFolder::PREFIX) {
-            // It is usually gone; if it cannot be removed it costs memory and nothing else.
-            let _ = fs::remove_dir_all(&old.0);
-        }
-    }
-    let number = io_error("random number", sys::random_u64())?;
-    let run = RunFolder(Path::new(RunFolder::PARENT).join(format!("{}{number:016x}", RunFolder::PREFIX)));
-    io_error(run.0.display(), DirBuilder::new().mode(0o700).create(&run.0))?;
-    io_error(
-        note.display(),
-        machine_start::replace_file(&note, format!("{}\n", run.0.display()).as_bytes()),
-    )?;
-    Ok(run)
 }
 
 fn make_shared(options: &Options, run: &RunFolder) -> Result<(Arc<Shared>, Vec<UnixDatagram>), StartError> {

@@ -4,6 +4,7 @@ use crate::database::*;
 use operators::{Datum, RowBuilder, Rows};
 use runtime::ShardId;
 use runtime::front::{Completion, Front, FrontError, Outcome};
+use runtime::live::layout::find_run_folder;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -254,5 +255,28 @@ fn all_processes_may_die_at_once() {
     }
     let supervisor = start(options(&folder, SHARDS));
     Client::connect(&folder).expect_votes(&expected.into_iter().collect::<Vec<_>>());
+    supervisor.stop();
+}
+
+#[test]
+fn what_a_killed_server_left_in_memory_goes_with_the_next() {
+    let folder = Folder::new();
+    start(options(&folder, SHARDS)).stop();
+    let shards = SHARDS.to_string();
+    let mut server = Program::start(&["serve".as_ref(), folder.0.as_os_str(), shards.as_ref()]);
+    let line = BufReader::new(server.0.stdout.take().expect("piped")).lines().next();
+    assert_eq!(line.expect("says something").expect("reads"), "serving");
+    let left = find_run_folder(&folder.0).expect("it runs").0;
+    server.kill();
+    drop(folder);
+    let other = Folder::new();
+    let supervisor = start(options(&other, SHARDS));
+    assert!(!left.exists(), "nobody else would ever remove it");
+    // One that runs keeps what it has.
+    let run = find_run_folder(&other.0).expect("it runs").0;
+    let third = Folder::new();
+    start(options(&third, SHARDS)).stop();
+    assert!(run.exists());
+    Client::connect(&other).add_stories([1]);
     supervisor.stop();
 }

@@ -56,8 +56,8 @@ pub(super) struct Watch {
     catalogue: SyncLog,
     shards: Vec<Watched>,
     last_tick: Instant,
-    /// The data folder is ours while this lives.
-    _lock: File,
+    /// The data folder and the run folder are ours while these live.
+    _locks: [File; 2],
 }
 
 impl Watch {
@@ -70,11 +70,11 @@ impl Watch {
         sockets: Vec<UnixDatagram>,
         registry: Registry,
         catalogue: SyncLog,
-        lock: File,
+        locks: [File; 2],
     ) -> Watch {
         let shards = (0..options.shards).map(|_| Watched::default()).collect();
         let last_tick = Instant::now();
-        Watch { options, data, run, shared, sockets, registry, catalogue, shards, last_tick, _lock: lock }
+        Watch { options, data, run, shared, sockets, registry, catalogue, shards, last_tick, _locks: locks }
     }
 
     /// Recovers the logs and makes the rings. No shard may run.
