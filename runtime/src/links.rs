@@ -171,6 +171,12 @@ impl Links {
         Ok(count)
     }
 
+    /// The label of the newest message on the ring to another shard.
+    pub fn newest_label(&self, to: ShardId) -> Option<Label> {
+        let ring = self.outbound.get(usize::from(to.0))?.as_ref()?;
+        Some(Label(ring.published_label()))
+    }
+
     /// A number that changes when a ring brings something new or gets room: a host that found nothing to do sleeps only if
     /// it has not changed since.
     pub fn activity(&self) -> u64 {

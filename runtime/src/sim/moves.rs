@@ -11,7 +11,7 @@ const TRY_COUNT_MAX: u32 = 8;
 
 /// The moves, with their weights; flushing has the climate's.
 #[derive(Clone, Copy)]
-enum Move {
+pub(super) enum Move {
     Ask,
     Push,
     Poll,
@@ -36,7 +36,7 @@ impl World {
             return Ok(());
         }
         // A plot is mostly left to itself.
-        if self.plot.is_some() && self.rng.u32(0..4) > 0 {
+        if self.plot.is_some() && self.rng.bool() {
             let moved = self.ordinary_move()?;
             self.tally.events += u64::from(moved);
             return Ok(());
@@ -61,6 +61,12 @@ impl World {
     }
 
     fn ordinary_move(&mut self) -> Result<bool, Failure> {
+        if let Some(plot) = self.plot.filter(|_| self.rng.bool()) {
+            let (chosen, id) = plot.scene(&mut self.rng);
+            if self.make_at(chosen, id)? {
+                return Ok(true);
+            }
+        }
         let flushing = self.climate.flushing;
         let weights = [
             (Move::Ask, 16),
@@ -132,10 +138,7 @@ impl World {
             Move::Step => self.step_somewhere(id, count_max),
             Move::Publish => self.publish_somewhere(id, count_max),
             Move::Flush if mood == Mood::Lazy => Ok(false),
-            Move::Flush => {
-                let process = self.processes[index].as_mut();
-                Ok(process.is_some_and(|process| process.flush(&self.ground, &mut self.disks[index])))
-            }
+            Move::Flush => Ok(self.flush(id)),
             Move::Prepare => Ok(self.prepare(id)),
             Move::Complete if mood == Mood::Slow && self.rng.u32(0..50) > 0 => Ok(false),
             Move::Complete => Ok(self.complete(id)),
@@ -194,10 +197,15 @@ impl World {
     /// Takes a step over a random link, or over the next one that has something.
     fn step_somewhere(&mut self, id: ShardId, count_max: u32) -> Result<bool, Failure> {
         let mut links = vec![Link::Control];
-        links.extend((self.moods[usize::from(id.0)] != Mood::Hoarding).then_some(Link::Ingest));
-        links.extend(self.ground.others(id).map(Link::Shard));
+        if self.moods[usize::from(id.0)] != Mood::Hoarding {
+            links.push(Link::Ingest);
+            links.extend(self.ground.others(id).map(Link::Shard));
+        }
         let first = self.rng.usize(0..links.len());
         links.rotate_left(first);
+        if let Some(plot) = &self.plot {
+            plot.order(id, &mut links);
+        }
         for link in links {
             if self.step(id, link, count_max)? {
                 return Ok(true);
@@ -252,6 +260,12 @@ impl World {
             say!(self, "shard {id} publishes {count} to {to:?}");
         }
         Ok(count > 0)
+    }
+
+    pub(super) fn flush(&mut self, id: ShardId) -> bool {
+        let index = usize::from(id.0);
+        let process = self.processes[index].as_mut();
+        process.is_some_and(|process| process.flush(&self.ground, &mut self.disks[index]))
     }
 
     /// Goes on with the preparation of a segment, which may fail.

@@ -68,9 +68,7 @@ impl World {
             moved |= self.step(id, Link::Shard(other), count_max)?;
             moved |= self.publish(id, Receiver::Shard(other), count_max)?;
         }
-        if let Some(process) = &mut self.processes[index] {
-            moved |= process.flush(&self.ground, &mut self.disks[index]);
-        }
+        moved |= self.flush(id);
         moved |= self.prepare(id);
         moved |= self.complete(id);
         self.release(id);

@@ -65,7 +65,7 @@ pub(super) struct Climate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mood {
     Busy,
-    /// It does not consume client writes.
+    /// It consumes nothing but the catalogue.
     Hoarding,
     /// It does not flush.
     Lazy,
