@@ -6,6 +6,7 @@
 //! other users, and folders without a lock file, are left alone.
 
 use super::layout::{DataFolder, RunFolder, find_run_folder};
+use super::supervisor::Lock;
 use super::{machine_start, sys};
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -13,8 +14,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Makes a run folder, notes its path in the data folder, which must be locked, and removes folders that nobody has any
-/// more. The folder is ours as long as the file lives.
-pub(crate) fn make(data: &DataFolder) -> io::Result<(RunFolder, File)> {
+/// more. The folder is ours as long as the lock lives.
+pub(crate) fn make(data: &DataFolder) -> io::Result<(RunFolder, Lock)> {
     let number = sys::random_u64()?;
     let parent = Path::new(RunFolder::PARENT);
     let aside = parent.join(format!(".{}{number:016x}", RunFolder::PREFIX));
@@ -34,7 +35,7 @@ pub(crate) fn make(data: &DataFolder) -> io::Result<(RunFolder, File)> {
         }
     }
     machine_start::replace_file(&data.run_path(), format!("{}\n", run.0.display()).as_bytes())?;
-    Ok((run, lock))
+    Ok((run, Lock(lock)))
 }
 
 fn open_lock(run: &RunFolder, create: bool) -> io::Result<File> {

@@ -408,7 +408,18 @@ impl Drop for Supervisor {
     }
 }
 
-fn lock_folder(data: &DataFolder) -> Result<File, StartError> {
+/// A file that is locked until this is dropped. Closing it would not be enough: a process that is just being started has a
+/// copy of the descriptor until it runs its own program.
+pub(crate) struct Lock(pub(crate) File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // An error leaves the lock to be freed with the last descriptor.
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock_folder(data: &DataFolder) -> Result<Lock, StartError> {
     let path = data.lock();
     let open = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
     let mut file = io_error(path.display(), open)?;
@@ -419,7 +430,7 @@ fn lock_folder(data: &DataFolder) -> Result<File, StartError> {
     }
     let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     io_error(path.display(), written)?;
-    Ok(file)
+    Ok(Lock(file))
 }
 
 /// Kinds of catalogue records: the number of shards (u16), and an archived plan.

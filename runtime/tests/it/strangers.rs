@@ -47,10 +47,10 @@ fn go_mad(how: u64, random: &mut fastrand::Rng, run: &RunFolder, folder: &FrontF
     match how {
         // The published index.
         0 => write(&requests, &noise[..8], 128),
-        // All that the shard needs to know of the replies' ring, and then a request that wants a reply.
+        // All that the shard needs to know of the replies' ring, when there is something to reply to.
         1 => {
-            write(&folder.replies(SHARD), &noise, 0);
             push(&requests, &[(1, &noise)]);
+            write(&folder.replies(SHARD), &noise, 0);
         }
         // Frames that are whole, with nothing sensible in them.
         2 => {

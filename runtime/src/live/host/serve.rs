@@ -497,10 +497,17 @@ impl Host {
             let appender = self.shard.log();
             if log.no_room().is_some() || (appender.gathered_bytes() == 0 && appender.in_flight_count() == 0)
             {
-                return Ok(());
+                break;
             }
             self.park.sleep().await;
         }
+        // An executor that ends before what runs beside it panics there.
+        log.begin_close();
+        while log.is_busy() {
+            self.beat(monotonic_ns());
+            self.park.sleep().await;
+        }
+        Ok(())
     }
 }
 

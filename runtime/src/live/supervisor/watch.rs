@@ -57,7 +57,7 @@ pub(super) struct Watch {
     shards: Vec<Watched>,
     last_tick: Instant,
     /// The data folder and the run folder are ours while these live.
-    _locks: [File; 2],
+    _locks: [Lock; 2],
 }
 
 impl Watch {
@@ -70,7 +70,7 @@ impl Watch {
         sockets: Vec<UnixDatagram>,
         registry: Registry,
         catalogue: SyncLog,
-        locks: [File; 2],
+        locks: [Lock; 2],
     ) -> Watch {
         let shards = (0..options.shards).map(|_| Watched::default()).collect();
         let last_tick = Instant::now();
