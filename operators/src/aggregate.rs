@@ -25,6 +25,7 @@ use crate::index::Index;
 use crate::plan::{AggregateSpec, Column};
 use crate::row::{Row, RowBuilder, u32_at, u64_at};
 use crate::value::Datum;
+use std::ops::RangeInclusive;
 
 /// Deltas that are taken together.
 const GROUP_DELTAS: usize = 512;
@@ -155,6 +156,26 @@ impl Aggregation {
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         let blocks = self.index.positions().map(|position| self.arena.bytes(position));
         blocks.filter(|block| weight_of(block) > 0).map(|block| Row::at(&block[self.row_offset..]))
+    }
+
+    /// Passes the groups' rows to `each` whose keys' hashes have their lower halves in `tags`.
+    pub fn for_tags<'a>(&'a self, tags: RangeInclusive<u32>, mut each: impl FnMut(Row<'a>)) {
+        self.index.for_tags(tags, |position| {
+            let block = self.arena.bytes(position);
+            if weight_of(block) > 0 {
+                each(Row::at(&block[self.row_offset..]));
+            }
+        });
+    }
+
+    /// How many groups there are, those without a row included.
+    pub fn group_count(&self) -> u64 {
+        self.index.len() as u64
+    }
+
+    /// The group's columns in a group's row.
+    pub fn key(&self) -> &KeyColumns {
+        &self.group_key
     }
 
     /// Brings what keys of these hashes need into the cache: first the slots, then what lies at their positions.

@@ -17,6 +17,7 @@ use crate::batch::{DeltaBuffer, Deltas};
 use crate::hash::{KeyColumns, hash_key, hash_row, keys_equal};
 use crate::index::Index;
 use crate::row::{Row, u32_at, u64_at};
+use std::ops::RangeInclusive;
 
 /// A group with more rows has them in the second index.
 const WALK_COUNT_MAX: u32 = 16;
@@ -155,8 +156,15 @@ impl Arrangement {
             .flat_map(|position| Matches { arena: &self.arena, next: self.first_row(position).0 })
     }
 
+    /// Passes the rows with their weights to `each` whose keys' hashes have their lower halves in `tags`.
+    pub fn for_tags<'a>(&'a self, tags: RangeInclusive<u32>, mut each: impl FnMut(Row<'a>, i64)) {
+        self.index.for_tags(tags, |position| {
+            let matches = Matches { arena: &self.arena, next: self.first_row(position).0 };
+            matches.for_each(|(row, weight)| each(row, weight));
+        });
+    }
+
     /// How many different rows there are.
-    #[cfg(test)]
     pub fn row_count(&self) -> u64 {
         self.row_count
     }

@@ -2,6 +2,7 @@
 
 use crate::aggregate::Aggregation;
 use crate::arrangement::Arrangement;
+use crate::backfill::{Gate, Gates};
 use crate::batch::{DeltaBuffer, Deltas};
 use crate::distinct::Distinct;
 use crate::error::{LookupError, WriteError};
@@ -11,8 +12,9 @@ use crate::expr::Scratch;
 use crate::hash::hash_words;
 use crate::join::Join;
 use crate::map::{Filter, Map};
-use crate::plan::{OperatorId, Plan, TableId, ViewId};
+use crate::plan::{OperatorId, Plan, TableId, TableSpec, ViewId};
 use crate::row::{Row, Rows};
+use crate::source;
 use crate::table::Table;
 use crate::top_k::TopK;
 use crate::view::View;
@@ -39,6 +41,7 @@ pub struct Dataflow {
     pub(crate) plan: Plan,
     /// By [`OperatorId`], in topological order.
     pub(crate) nodes: Vec<Node>,
+    pub(crate) gates: Gates,
     scratch: Scratch,
 }
 
@@ -66,45 +69,55 @@ pub(crate) enum State {
     Same(OperatorId),
     TopK(OperatorId, TopK),
     Exchange(OperatorId, Exchange),
+    Backfill(OperatorId, Gate),
     View(View),
+    /// It was dropped and keeps its number only.
+    Dropped,
 }
 
 impl Dataflow {
     /// An empty dataflow of shard `shard` among `shards`.
     pub fn new(shard: u16, shards: u16) -> Self {
         assert!(shard < shards);
-        Dataflow { shard, shards, plan: Plan::default(), nodes: Vec::new(), scratch: Scratch::new() }
+        Dataflow {
+            shard,
+            shards,
+            plan: Plan::default(),
+            nodes: Vec::new(),
+            gates: Gates::default(),
+            scratch: Scratch::new(),
+        }
     }
 
     /// Checks rows against the table's columns, so that a write can be logged; it says nothing about keys.
     pub fn validate_write(&self, table: TableId, kind: WriteKind, rows: &[u8]) -> Result<(), WriteError> {
-        let node = self.table_node(table)?;
-        match &self.nodes[node].state {
+        let spec = self.table_spec(table)?;
+        match &self.nodes[spec.node.index()].state {
             State::Table(table) => table.validate(kind, rows),
-            _ => unreachable!("a table's node is a table"),
+            _ => Err(WriteError::DroppedTable(spec.name.clone())),
         }
     }
 
     /// Changes a table, all of it or nothing, and queues the deltas. Returns how many rows changed. The rows must
     /// have been validated, by [`Dataflow::validate_write`] or equally.
     pub fn write(&mut self, table: TableId, kind: WriteKind, rows: &[u8]) -> Result<u32, WriteError> {
-        let node = self.table_node(table)?;
+        let node = self.table_spec(table)?.node.index();
         let Node { state, output, .. } = &mut self.nodes[node];
         match state {
             State::Table(table) => table.write(kind, rows, output),
-            _ => unreachable!("a table's node is a table"),
+            _ => Err(WriteError::DroppedTable(self.table_spec(table)?.name.clone())),
         }
     }
 
-    fn table_node(&self, table: TableId) -> Result<usize, WriteError> {
-        let spec = self.plan.tables.get(table.0 as usize).ok_or(WriteError::UnknownTable(table.0))?;
-        Ok(spec.node.index())
+    fn table_spec(&self, table: TableId) -> Result<&TableSpec, WriteError> {
+        self.plan.tables.get(table.0 as usize).ok_or(WriteError::UnknownTable(table.0))
     }
 
-    /// Queues what another shard sent for an exchange.
+    /// Queues what another shard sent for an exchange. What comes late for one that has been dropped here is nothing.
     pub fn apply(&mut self, exchange: OperatorId, deltas: &[u8]) {
         match self.nodes.get_mut(exchange.index()).map(|node| &mut node.state) {
             Some(State::Exchange(_, exchange)) => exchange.receive(Deltas(deltas)),
+            Some(State::Dropped) => {}
             _ => panic!("operator {} is no exchange: the senders have another plan", exchange.0),
         }
     }
@@ -123,6 +136,26 @@ impl Dataflow {
         self.nodes.iter_mut().for_each(|node| node.output.clear_and_trim(OUTPUT_KEEP_BYTES));
     }
 
+    /// Ticks consumed, and ticks that there are for what is installed: as long as there are more, some new operators
+    /// lack rows that were there before them.
+    pub fn ticks(&self) -> (u64, u64) {
+        (self.gates.ticks(), self.gates.ticks_max())
+    }
+
+    /// How many ticks to consume next for about `rows_max` rows to flow into new operators. Advice only: any number is right.
+    pub fn ticks_for(&self, rows_max: u64) -> u64 {
+        self.gates.ticks_for(rows_max, |node| source::gate(&self.nodes, node).place().row_count(&self.nodes))
+    }
+
+    /// Consumes ticks up to number `upto`, counted from the first ever: queues rows that are there for operators that are new.
+    pub fn tick(&mut self, upto: u64) {
+        let Dataflow { gates, nodes, .. } = self;
+        gates.tick(upto, |node, slice| match &mut nodes[node].state {
+            State::Backfill(_, gate) => gate.open_to(slice),
+            _ => unreachable!("a gate that was dropped is forgotten"),
+        });
+    }
+
     /// Checks bytes from a client as keys of a view (rows of its key columns); returns how many there are.
     pub fn validate_keys(&self, view: ViewId, keys: &[u8]) -> Result<u32, LookupError> {
         self.view(view)?.validate_keys(keys)
@@ -136,10 +169,24 @@ impl Dataflow {
         limit: u32,
         into: &mut Rows,
     ) -> Result<u32, LookupError> {
-        self.view(view)?.lookup(&self.nodes, key, limit, into)
+        let there = self.view(view)?;
+        let (done, all) = there.backfill(&self.nodes);
+        if done < all {
+            let view = self.plan.views[view.0 as usize].name.clone();
+            return Err(LookupError::Building { view, percent: (done * 100 / all) as u8 });
+        }
+        there.lookup(&self.nodes, key, limit, into)
     }
 
-    /// All rows of positive weight of a view on this shard, in the order of their bytes.
+    /// How far a view has got the rows that were there before it, on this shard: slices, and of how many. A view without any
+    /// has none to wait for. Lookups are refused while some are missing; what other shards still have to send is not seen
+    /// here.
+    pub fn backfill(&self, view: ViewId) -> Result<(u64, u64), LookupError> {
+        Ok(self.view(view)?.backfill(&self.nodes))
+    }
+
+    /// All rows of positive weight of a view on this shard, in the order of their bytes; of a view that is being filled, those
+    /// that it has.
     pub fn scan(&self, view: ViewId) -> Result<Rows, LookupError> {
         Ok(self.view(view)?.scan(&self.nodes))
     }
@@ -148,7 +195,7 @@ impl Dataflow {
         let spec = self.plan.views.get(view.0 as usize).ok_or(LookupError::UnknownView(view.0))?;
         match &self.nodes[spec.node.index()].state {
             State::View(view) => Ok(view),
-            _ => unreachable!("a view's node is a view"),
+            _ => Err(LookupError::DroppedView(spec.name.clone())),
         }
     }
 
@@ -185,13 +232,17 @@ impl Dataflow {
 }
 
 impl Node {
+    pub(crate) fn new(state: State) -> Self {
+        Node { state, output: DeltaBuffer::new(), arrangements: Vec::new() }
+    }
+
     /// Computes the output of a step from those of the nodes `before`.
     fn run(&mut self, before: &[Node], scratch: &mut Scratch, away: &mut Outputs) {
         let Node { state, output, .. } = self;
         let input = |id: &OperatorId| &before[id.index()].output;
         match state {
             // A table's output is filled by its writes, and a view reads its source.
-            State::Table(_) | State::View(_) => {}
+            State::Table(_) | State::View(_) | State::Dropped => {}
             State::Filter(from, filter) => filter.run(input(from), scratch, output),
             State::Map(from, map) => map.run(input(from), scratch, output),
             State::Join(join) => join.run(before, output),
@@ -203,6 +254,7 @@ impl Node {
             State::Same(from) => output.push_frames(input(from).deltas(), input(from).count),
             State::TopK(from, top_k) => top_k.run(input(from), output),
             State::Exchange(from, exchange) => exchange.run(input(from), output, away),
+            State::Backfill(from, gate) => gate.run(before, input(from), output),
         }
     }
 }

@@ -94,6 +94,9 @@ pub enum WriteError {
     /// The table does not exist.
     #[error("there is no table {0}")]
     UnknownTable(u32),
+    /// The table existed once.
+    #[error("table {0:?} has been dropped")]
+    DroppedTable(String),
     /// A row does not fit the table's columns.
     #[error("table {table:?}: {error}")]
     Malformed {
@@ -125,6 +128,17 @@ pub enum LookupError {
     /// The view does not exist.
     #[error("there is no view {0}")]
     UnknownView(u32),
+    /// The view existed once.
+    #[error("view {0:?} has been dropped")]
+    DroppedView(String),
+    /// The view is new and lacks rows that were there before it.
+    #[error("view {view:?} is being filled with the rows that were there before it: {percent} % are in")]
+    Building {
+        /// The view.
+        view: String,
+        /// How far it is on this shard.
+        percent: u8,
+    },
     /// The key does not fit the view's key columns.
     #[error("view {view:?}: the key does not fit: {error}")]
     Malformed {

@@ -10,6 +10,7 @@
 //! after `n / 16` insertions, long before the new table (which takes `3n / 4` more) is full.
 
 use crate::arena::Position;
+use std::ops::RangeInclusive;
 
 const SLOT_COUNT_MIN: usize = 64;
 
@@ -117,8 +118,16 @@ impl Index {
         self.table.slots.iter().chain(old).filter(|slot| **slot != 0).map(|slot| position_of(*slot))
     }
 
+    /// Passes the positions under all hashes whose lower halves lie in `tags` to `each`, in no order that means anything.
+    /// Homes are in the order of tags, so only those slots are looked at, and the clusters that they reach into.
+    pub fn for_tags(&self, tags: RangeInclusive<u32>, mut each: impl FnMut(Position)) {
+        if let Some(old) = &self.old {
+            old.table.for_tags(&tags, &mut each);
+        }
+        self.table.for_tags(&tags, &mut each);
+    }
+
     /// How many positions there are.
-    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.count
     }
@@ -225,6 +234,23 @@ impl Table {
         }
     }
 
+    fn for_tags(&self, tags: &RangeInclusive<u32>, each: &mut impl FnMut(Position)) {
+        if self.slots.is_empty() {
+            return;
+        }
+        let mask = self.slots.len() - 1;
+        let (first, last) = (self.home(*tags.start()), self.home(*tags.end()));
+        for at in first..first + self.slots.len() {
+            let slot = self.slots[at & mask];
+            if slot == 0 && at >= last {
+                break;
+            }
+            if slot != 0 && tags.contains(&tag_of(slot)) {
+                each(position_of(slot));
+            }
+        }
+    }
+
     #[inline]
     fn insert(&mut self, entry: u64) {
         let mask = self.slots.len() - 1;
@@ -317,8 +343,22 @@ mod tests {
         }
         let mut found: Vec<u32> = index.positions().map(|position| position.0).collect();
         found.sort_unstable();
-        let mut expected: Vec<u32> = model.into_keys().collect();
+        let mut expected: Vec<u32> = model.keys().copied().collect();
         expected.sort_unstable();
+        assert_eq!(found, expected);
+        let mut bounds: Vec<u32> = (0..random.usize(1..9)).map(|_| random.u32(1..) | spread as u32).collect();
+        bounds.extend([0xfc00_0000, 0xffff_fffe, 1]);
+        bounds.sort_unstable();
+        bounds.dedup();
+        let starts = std::iter::once(0).chain(bounds.iter().copied());
+        let ends = bounds.iter().map(|bound| bound - 1).chain([u32::MAX]);
+        let mut found = Vec::new();
+        for (start, end) in starts.zip(ends) {
+            let before = found.len();
+            index.for_tags(start..=end, |position| found.push(position.0));
+            assert!(found[before..].iter().all(|position| (start..=end).contains(&(model[position] as u32))));
+        }
+        found.sort_unstable();
         assert_eq!(found, expected);
     }
 

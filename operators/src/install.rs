@@ -3,10 +3,15 @@
 //! Two things are decided here that a plan does not say. Where an operator finds the rows of another by key: in that
 //! operator's own state if it has them by this key, else in an arrangement beside it. And a map that only chooses
 //! columns, alone in reading a join, is done by the join, whose rows are then made only once.
+//!
+//! A later plan may add operators, which read what is installed through gates only (`backfill.rs`), and drop others with all that
+//! reads them. What is dropped loses its state at once. Messages for it that are still under way are passed over when
+//! they come; this shard sends none any more, and whoever gets a message of this shard from then on has dropped the same
+//! before, because its clock carries the catalogue's position. So nobody sees half of it.
 
 use crate::aggregate::Aggregation;
 use crate::arrangement::Arrangement;
-use crate::batch::DeltaBuffer;
+use crate::backfill::Gate;
 use crate::dataflow::{Dataflow, Node, State};
 use crate::distinct::Distinct;
 use crate::error::PlanError;
@@ -16,29 +21,42 @@ use crate::join::Join;
 use crate::map::{Filter, Map, chosen_columns};
 use crate::order::RowOrder;
 use crate::plan::check::{inputs, operator_name, output_columns};
-use crate::plan::{Column, MapSpec, NodeSpec, Operator, OperatorId, Plan};
+use crate::plan::{Column, Dropped, MapSpec, NodeSpec, Operator, OperatorId, Plan};
 use crate::projection::ProjectedColumn;
-use crate::source::Source;
+use crate::source::{Place, Source};
 use crate::table::Table;
 use crate::top_k::TopK;
 use crate::view::View;
 
 impl Dataflow {
-    /// Adds what `plan` has beyond what is installed already, which it must contain unchanged. New operators start
-    /// empty, so they cannot read from operators that were installed before. After an error nothing has changed.
+    /// Adds what `plan` has beyond what is installed already, and drops what it has dropped; all else of what is installed
+    /// it must contain unchanged. New operators start empty; ticks ([`Dataflow::tick`]) bring them the rows of the
+    /// streams that they read. After an error nothing has changed.
     pub fn install(&mut self, plan: &Plan) -> Result<(), PlanError> {
         check_continues(&self.plan, plan)?;
-        let installed = self.nodes.len();
-        for spec in &plan.nodes[installed..] {
-            let result = self.install_node(plan, spec, installed);
+        let (installed, gates) = (self.nodes.len(), self.gates.count());
+        for (index, spec) in plan.nodes.iter().enumerate() {
+            let result = check_inputs_live(plan, spec).and_then(|()| match index < installed {
+                true => Ok(()),
+                false => self.install_node(plan, spec, installed),
+            });
             if let Err(error) = result {
                 self.nodes.truncate(installed);
+                self.gates.truncate(gates);
                 let name = format!("{} (operator {})", operator_name(&spec.operator), spec.id.0);
                 return Err(error.in_operator(&name));
             }
         }
+        (0..installed)
+            .filter(|node| plan.is_dropped(plan.nodes[*node].id))
+            .for_each(|node| self.drop_node(node));
         self.plan = plan.clone();
         Ok(())
+    }
+
+    fn drop_node(&mut self, node: usize) {
+        self.nodes[node] = Node::new(State::Dropped);
+        self.gates.forget(node);
     }
 
     fn install_node(&mut self, plan: &Plan, spec: &NodeSpec, installed: usize) -> Result<(), PlanError> {
@@ -70,38 +88,88 @@ impl Dataflow {
                 let key = KeyColumns::new(columns(exchange.input), &exchange.key);
                 State::Exchange(exchange.input, Exchange::new(spec.id, key, self.shard, self.shards))
             }
+            Operator::Backfill(input) => {
+                let place = self.place_of_rows(*input)?;
+                self.gates.add(Some(spec.id.index()));
+                State::Backfill(*input, Gate::new(place, place.key(&self.nodes).clone()))
+            }
             Operator::View(view) => {
                 let spec = &plan.views[view.view.0 as usize];
                 let source = self.source(plan, view.input, &spec.key);
-                State::View(View::new(spec, source, RowOrder::resolve(&spec.order, columns(view.input))?))
+                let order = RowOrder::resolve(&spec.order, columns(view.input))?;
+                State::View(View::new(spec, source, order, self.closed_gates(plan, view.input)))
+            }
+            Operator::Dropped(dropped) => {
+                if dropped.was_backfill {
+                    self.gates.add(None);
+                }
+                State::Dropped
             }
         };
-        self.nodes.push(Node { state, output: DeltaBuffer::new(), arrangements: Vec::new() });
+        self.nodes.push(Node::new(state));
         Ok(())
     }
 
-    /// Where the output of `input` is found by `key`: in the operator itself, or in an arrangement.
+    /// Where all that an operator has sent is kept.
+    fn place_of_rows(&self, input: OperatorId) -> Result<Place, PlanError> {
+        let index = input.index();
+        match &self.nodes[index] {
+            Node { state: State::Table(_), .. } => Ok(Place::Table(index)),
+            Node { state: State::Aggregate(..), .. } => Ok(Place::Groups(index)),
+            node if !node.arrangements.is_empty() => Ok(Place::Arrangement(index, 0)),
+            _ => Err(PlanError::invalid(format!("nobody keeps the rows of its input {}", input.0))),
+        }
+    }
+
+    /// The gates that are not wide open on the ways to `to`.
+    fn closed_gates(&self, plan: &Plan, to: OperatorId) -> Vec<usize> {
+        let mut on_the_way = vec![false; to.index() + 1];
+        on_the_way[to.index()] = true;
+        for index in (0..=to.index()).rev() {
+            if on_the_way[index] {
+                inputs(&plan.nodes[index].operator).iter().for_each(|input| on_the_way[input.index()] = true);
+            }
+        }
+        let is_closed = |node: &Node| matches!(&node.state, State::Backfill(_, gate) if !gate.is_open());
+        (0..=to.index()).filter(|index| on_the_way[*index] && is_closed(&self.nodes[*index])).collect()
+    }
+
+    /// Where the output of `input` is found by `key`: in the operator itself, or in an arrangement; for a gate, where
+    /// the rows behind it are found by that key, or in an arrangement of what has passed.
     fn source(&mut self, plan: &Plan, input: OperatorId, key: &[u16]) -> Source {
-        let spec = &plan.nodes[input.index()];
-        match &spec.operator {
+        let (index, spec) = (input.index(), &plan.nodes[input.index()]);
+        let columns = KeyColumns::new(&spec.columns, key);
+        if let Operator::Backfill(behind) = &spec.operator
+            && let Some(place) = self.place(plan, *behind, key, &columns)
+        {
+            return Source { place, gate: Some(index) };
+        }
+        let place = self.place(plan, input, key, &columns).unwrap_or_else(|| {
+            let arrangements = &mut self.nodes[index].arrangements;
+            arrangements.push(Arrangement::new(columns));
+            Place::Arrangement(index, arrangements.len() - 1)
+        });
+        Source { place, gate: None }
+    }
+
+    /// Where the output of `input` is kept by `key` already.
+    fn place(&self, plan: &Plan, input: OperatorId, key: &[u16], columns: &KeyColumns) -> Option<Place> {
+        let index = input.index();
+        match &plan.nodes[index].operator {
             Operator::Table(table) if plan.tables[table.0 as usize].key == key => {
-                return Source::Table(input.index());
+                return Some(Place::Table(index));
             }
             Operator::Aggregate(aggregate)
                 if key.len() == aggregate.group.len()
                     && key.iter().enumerate().all(|(i, k)| i == *k as usize) =>
             {
-                return Source::Groups(input.index());
+                return Some(Place::Groups(index));
             }
             _ => {}
         }
-        let key = KeyColumns::new(&spec.columns, key);
-        let arrangements = &mut self.nodes[input.index()].arrangements;
-        let at = arrangements.iter().position(|arrangement| *arrangement.key() == key).unwrap_or_else(|| {
-            arrangements.push(Arrangement::new(key));
-            arrangements.len() - 1
-        });
-        Source::Arrangement(input.index(), at)
+        let arrangements = &self.nodes[index].arrangements;
+        let at = arrangements.iter().position(|arrangement| arrangement.key() == columns)?;
+        Some(Place::Arrangement(index, at))
     }
 }
 
@@ -141,9 +209,17 @@ fn only_reader(plan: &Plan, id: OperatorId) -> Option<&NodeSpec> {
     readers.next().is_none().then_some(reader)
 }
 
-/// A later plan must begin with the installed one.
+/// A later plan must begin with the installed one, of which it may have dropped some.
 fn check_continues(installed: &Plan, plan: &Plan) -> Result<(), PlanError> {
-    let continues = plan.nodes.starts_with(&installed.nodes)
+    let is_kept_or_dropped = |(before, after): (&NodeSpec, &NodeSpec)| {
+        let was_backfill = matches!(before.operator, Operator::Backfill(_));
+        let is_dropped = after.operator == Operator::Dropped(Dropped { was_backfill });
+        let was_dropped = matches!(before.operator, Operator::Dropped(_));
+        let same = before.id == after.id && before.columns == after.columns;
+        same && (before.operator == after.operator || is_dropped && !was_dropped)
+    };
+    let continues = plan.nodes.len() >= installed.nodes.len()
+        && installed.nodes.iter().zip(&plan.nodes).all(is_kept_or_dropped)
         && plan.tables.starts_with(&installed.tables)
         && plan.views.starts_with(&installed.views);
     if continues {
@@ -152,16 +228,31 @@ fn check_continues(installed: &Plan, plan: &Plan) -> Result<(), PlanError> {
     Err(PlanError::invalid("it changes what is installed").in_operator("plan"))
 }
 
+/// Nobody reads what has been dropped.
+fn check_inputs_live(plan: &Plan, spec: &NodeSpec) -> Result<(), PlanError> {
+    match inputs(&spec.operator).into_iter().find(|input| plan.is_dropped(*input)) {
+        Some(input) => Err(PlanError::invalid(format!("its input {} has been dropped", input.0))),
+        None => Ok(()),
+    }
+}
+
 /// Checks that a node follows from the nodes before it, as the builder would have made it.
 fn check_node(plan: &Plan, spec: &NodeSpec, index: usize, installed: usize) -> Result<(), PlanError> {
     if spec.id.index() != index {
         return Err(PlanError::invalid(format!("it stands at place {index}")));
     }
+    if matches!(spec.operator, Operator::Dropped(_)) {
+        return Ok(());
+    }
+    let is_backfill = |operator: &Operator| matches!(operator, Operator::Backfill(_));
     for input in inputs(&spec.operator) {
         if input.index() >= index {
             return Err(PlanError::invalid(format!("its input {} comes after it", input.0)));
         }
-        if input.index() < installed {
+        if is_backfill(&spec.operator) && is_backfill(&plan.nodes[input.index()].operator) {
+            return Err(PlanError::invalid(format!("its input {} is a backfill itself", input.0)));
+        }
+        if input.index() < installed && !is_backfill(&spec.operator) {
             let message = format!("its input {} is installed already and may hold rows", input.0);
             return Err(PlanError::invalid(message));
         }

@@ -15,7 +15,8 @@
 //! - **key**: some columns of a row, in an order. Its hash names the shard that owns it.
 //! - **operator**, **node**: one step of a plan, and that step at work. **exchange**: the operator that sends rows to
 //!   the owners of their keys. **arrangement**: the rows of a stream, summed up, by key. **source**: wherever a node's
-//!   rows are found by key, an arrangement or the state of the operator itself.
+//!   rows are found by key, an arrangement or the state of the operator itself. **gate**: where a later plan takes a stream
+//!   that is there already; **ticks** let the stream's rows through it, a slice at a time (`backfill.rs`).
 //!
 //! NULL follows SQL: in joins it equals nothing, in groups, in distinct rows and in lookups it equals itself; it sorts
 //! last, and first when descending.
@@ -40,6 +41,7 @@ pub mod expr;
 pub mod plan;
 
 // How it runs.
+mod backfill;
 pub mod dataflow;
 mod exchange;
 mod install;

@@ -16,6 +16,7 @@ use crate::index::Index;
 use crate::plan::TableSpec;
 use crate::row::{Row, Rows, RowsIter};
 use crate::value::Type;
+use std::ops::RangeInclusive;
 
 /// Rows whose slots are touched ahead of being changed: enough to overlap their misses, few enough to stay in the
 /// nearest cache until they are used (128 rows, two lines each: 16 KiB).
@@ -173,6 +174,21 @@ impl Table {
     /// All rows, in no order that means anything.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.index.positions().map(|position| Row::at(self.arena.bytes(position)))
+    }
+
+    /// Passes the rows to `each` whose keys' hashes have their lower halves in `tags`.
+    pub fn for_tags<'a>(&'a self, tags: RangeInclusive<u32>, mut each: impl FnMut(Row<'a>)) {
+        self.index.for_tags(tags, |position| each(Row::at(self.arena.bytes(position))));
+    }
+
+    /// How many rows there are.
+    pub fn row_count(&self) -> u64 {
+        self.index.len() as u64
+    }
+
+    /// The key's columns in a row.
+    pub fn key(&self) -> &KeyColumns {
+        &self.key
     }
 
     /// An order-free hash of the rows.

@@ -4,13 +4,14 @@
 //! with the rows of one key, and with the limit rather than the rows as far as sorting goes. Rows of weight n count n
 //! times; rows of no positive weight are not seen.
 
+use crate::backfill::SLICE_COUNT;
 use crate::dataflow::Node;
 use crate::error::LookupError;
 use crate::hash::{KeyColumns, hash_key};
 use crate::order::RowOrder;
 use crate::plan::ViewSpec;
 use crate::row::{Row, RowError, Rows, validate};
-use crate::source::Source;
+use crate::source::{self, Source};
 use crate::value::Type;
 
 /// One view.
@@ -18,6 +19,8 @@ use crate::value::Type;
 pub struct View {
     name: String,
     source: Source,
+    /// The nodes of all gates that rows pass on their way here.
+    gates: Vec<usize>,
     order: RowOrder,
     key_schema: Vec<(Type, bool)>,
     /// The key's columns in a row of just the key.
@@ -25,13 +28,14 @@ pub struct View {
 }
 
 impl View {
-    /// The view of `spec`, with its rows in `source`.
-    pub fn new(spec: &ViewSpec, source: Source, order: RowOrder) -> Self {
+    /// The view of `spec`, with its rows in `source`, which have come through the gates at these nodes.
+    pub fn new(spec: &ViewSpec, source: Source, order: RowOrder, gates: Vec<usize>) -> Self {
         // A lookup may ask for NULL in any column; it finds what a group of NULLs would hold.
         let key_schema = spec.key_schema().into_iter().map(|(ty, _)| (ty, true)).collect();
         View {
             name: spec.name.clone(),
             source,
+            gates,
             order,
             key_schema,
             key_alone: spec.key_columns().of_key_row(),
@@ -42,6 +46,12 @@ impl View {
     pub fn validate_keys(&self, keys: &[u8]) -> Result<u32, LookupError> {
         Rows::validate(keys, &self.key_schema)
             .map_err(|error| LookupError::Malformed { view: self.name.clone(), error })
+    }
+
+    /// How many slices of the gates are open, and how many there are.
+    pub fn backfill(&self, nodes: &[Node]) -> (u64, u64) {
+        let open = self.gates.iter().map(|gate| u64::from(source::gate(nodes, *gate).open_count())).sum();
+        (open, self.gates.len() as u64 * u64::from(SLICE_COUNT))
     }
 
     /// Appends up to `limit` rows of this key to `into` and returns how many.

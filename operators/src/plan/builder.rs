@@ -3,12 +3,18 @@
 //! Exchanges go in where an operator needs rows together that may lie apart. Before an exchange that feeds an
 //! aggregate, columns that the aggregate does not look at are dropped: then more rows are equal and combine into
 //! one before they are sent.
+//!
+//! A continued plan may be at work, so its streams have rows already: operators that are added to one get them through a
+//! backfill, one for each stream and plan. An exchange of the continued plan is used again only if somebody keeps
+//! its rows.
 
-use super::check::{NODE_COUNT_MAX, check_columns, indexes, operator_name, output_columns};
+use super::check::{
+    NODE_COUNT_MAX, check_columns, indexes, inputs, operator_name, output_columns, with_inputs,
+};
 use super::distribution::{Distribution, brings_together, distribution, distributions, is_within};
 use super::{
-    AggregateSpec, Column, ExchangeSpec, FilterSpec, JoinKind, JoinSpec, MapSpec, NodeSpec, Operator,
-    OperatorId, Plan, TableId, TableSpec, TopKSpec, ViewId, ViewInput, ViewSpec,
+    AggregateSpec, Column, Dropped, ExchangeSpec, FilterSpec, JoinKind, JoinSpec, MapSpec, NodeSpec,
+    Operator, OperatorId, Plan, TableId, TableSpec, TopKSpec, ViewId, ViewInput, ViewSpec,
 };
 use crate::accumulator::Aggregate;
 use crate::error::PlanError;
@@ -49,6 +55,8 @@ pub struct PlanBuilder {
     plan: Plan,
     /// By node.
     distributions: Vec<Distribution>,
+    /// How many nodes the continued plan has.
+    continued: usize,
 }
 
 impl PlanBuilder {
@@ -60,7 +68,8 @@ impl PlanBuilder {
     /// Continues `plan`; what it has keeps its ids.
     pub fn extend(plan: Plan) -> Self {
         let distributions = distributions(&plan);
-        PlanBuilder { plan, distributions }
+        let continued = plan.nodes.len();
+        PlanBuilder { plan, distributions, continued }
     }
 
     /// A table with its primary key, whose columns must not be nullable.
@@ -82,7 +91,7 @@ impl PlanBuilder {
         columns: &[Column],
         key: &[&str],
     ) -> Result<TableSpec, PlanError> {
-        if self.plan.tables.iter().any(|table| table.name == name) {
+        if self.plan.live_tables().any(|table| table.name == name) {
             return Err(PlanError::invalid("there is a table of this name already"));
         }
         if key.is_empty() {
@@ -275,7 +284,7 @@ impl PlanBuilder {
     ) -> Result<ViewId, PlanError> {
         let label = format!("view {name:?}");
         let named = |error: PlanError| error.in_operator(&label);
-        if self.plan.views.iter().any(|view| view.name == name) {
+        if self.plan.live_views().any(|view| view.name == name) {
             return Err(named(PlanError::invalid("there is a view of this name already")));
         }
         let columns = self.columns(input).to_vec();
@@ -285,6 +294,7 @@ impl PlanBuilder {
         if !self.distributions[source.index()].contains(&key) {
             source = self.exchange(source, key.clone())?;
         }
+        let source = self.way_to(source).map_err(named)?;
         let id = ViewId(self.plan.views.len() as u32);
         let node = OperatorId(self.plan.nodes.len() as u32);
         self.plan.views.push(ViewSpec {
@@ -309,6 +319,77 @@ impl PlanBuilder {
         Ok(Stream(self.plan.table(name)?.node))
     }
 
+    /// The stream that the view of this name keeps, also of one that a continued plan had: for views over views.
+    pub fn view_stream(&self, name: &str) -> Result<Stream, PlanError> {
+        let view = self.plan.view(name)?;
+        match &self.plan.nodes[view.node.index()].operator {
+            Operator::View(spec) => Ok(Stream(spec.input)),
+            other => unreachable!("a view that is there is no {}", operator_name(other)),
+        }
+    }
+
+    /// Drops a view, and the operators of the continued plan that serve nobody else. Its name is free again.
+    pub fn drop_view(&mut self, name: &str) -> Result<(), PlanError> {
+        let node = self.plan.view(name)?.node;
+        self.drop_node(node);
+        self.drop_unread();
+        Ok(())
+    }
+
+    /// Drops a table, which no view may need any more. Its name is free again.
+    pub fn drop_table(&mut self, name: &str) -> Result<(), PlanError> {
+        let node = self.plan.table(name)?.node;
+        let views: Vec<&str> = self
+            .plan
+            .live_views()
+            .filter(|view| self.reads(view.node, node))
+            .map(|view| view.name.as_str())
+            .collect();
+        if !views.is_empty() {
+            let error = PlanError::invalid(format!("it is needed by {}", views.join(", ")));
+            return Err(error.in_operator(&format!("table {name:?}")));
+        }
+        self.drop_node(node);
+        // Operators without a view at their end may be left.
+        for index in node.index()..self.plan.nodes.len() {
+            let inputs = inputs(&self.plan.nodes[index].operator);
+            if inputs.iter().any(|input| self.plan.is_dropped(*input)) {
+                self.drop_node(OperatorId(index as u32));
+            }
+        }
+        self.drop_unread();
+        Ok(())
+    }
+
+    /// Whether rows of `from` get to `to`.
+    fn reads(&self, to: OperatorId, from: OperatorId) -> bool {
+        let mut reached = vec![false; self.plan.nodes.len()];
+        reached[from.index()] = true;
+        for (index, node) in self.plan.nodes.iter().enumerate() {
+            reached[index] |= inputs(&node.operator).iter().any(|input| reached[input.index()]);
+        }
+        reached[to.index()]
+    }
+
+    fn drop_node(&mut self, id: OperatorId) {
+        let operator = &mut self.plan.nodes[id.index()].operator;
+        *operator = Operator::Dropped(Dropped { was_backfill: matches!(operator, Operator::Backfill(_)) });
+    }
+
+    /// Drops what nobody reads any more. Streams of the plan in the making may still find readers.
+    fn drop_unread(&mut self) {
+        let mut is_read = vec![false; self.plan.nodes.len()];
+        for index in (0..self.plan.nodes.len()).rev() {
+            let operator = &self.plan.nodes[index].operator;
+            let stays = matches!(operator, Operator::Table(_) | Operator::View(_)) || index >= self.continued;
+            if stays || is_read[index] {
+                inputs(operator).iter().for_each(|input| is_read[input.index()] = true);
+            } else if !matches!(operator, Operator::Dropped(_)) {
+                self.drop_node(OperatorId(index as u32));
+            }
+        }
+    }
+
     /// The plan.
     pub fn build(self) -> Result<Plan, PlanError> {
         Ok(self.plan)
@@ -324,14 +405,66 @@ impl PlanBuilder {
 
     /// An exchange; one that is there already is used again, so its rows are sent once.
     fn exchange(&mut self, input: OperatorId, key: Vec<u16>) -> Result<OperatorId, PlanError> {
-        let operator = Operator::Exchange(ExchangeSpec { input, key });
-        if let Some(node) = self.plan.nodes.iter().find(|node| node.operator == operator) {
+        let here = Operator::Exchange(ExchangeSpec { input, key });
+        let behind = with_inputs(&here, |input| self.backfill_of(input).unwrap_or(input));
+        let serves = |node: &&NodeSpec| match node.id.index() < self.continued {
+            true => node.operator == here && self.is_kept(node.id),
+            false => node.operator == behind,
+        };
+        if let Some(node) = self.plan.nodes.iter().find(serves) {
             return Ok(node.id);
         }
-        Ok(self.add(operator, &[])?.0)
+        Ok(self.add(here, &[])?.0)
     }
 
+    /// Whether some reader has the rows of an exchange kept by a key.
+    fn is_kept(&self, exchange: OperatorId) -> bool {
+        let keeps = |operator: &Operator| matches!(operator, Operator::Join(_) | Operator::View(_));
+        self.plan.nodes.iter().any(|node| keeps(&node.operator) && inputs(&node.operator).contains(&exchange))
+    }
+
+    /// The backfill by which this plan reads a stream of the continued one, if it has one.
+    fn backfill_of(&self, stream: OperatorId) -> Option<OperatorId> {
+        let operator = Operator::Backfill(self.behind_backfill(stream));
+        self.plan.nodes[self.continued..].iter().find(|node| node.operator == operator).map(|node| node.id)
+    }
+
+    /// The stream itself that a backfill of a continued plan passes on.
+    fn behind_backfill(&self, stream: OperatorId) -> OperatorId {
+        match self.plan.nodes[stream.index()].operator {
+            Operator::Backfill(behind) => behind,
+            _ => stream,
+        }
+    }
+
+    /// The way to a stream: itself if it is of this plan, else a backfill.
+    fn way_to(&mut self, stream: OperatorId) -> Result<OperatorId, PlanError> {
+        if self.plan.is_dropped(stream) {
+            return Err(PlanError::invalid(format!("its input {} has been dropped", stream.0)));
+        }
+        if stream.index() >= self.continued {
+            return Ok(stream);
+        }
+        match self.backfill_of(stream) {
+            Some(backfill) => Ok(backfill),
+            None => Ok(self.push(Operator::Backfill(self.behind_backfill(stream)), &[])?.0),
+        }
+    }
+
+    /// Adds an operator, and before it the backfills that it needs.
     fn add(&mut self, operator: Operator, names: &[String]) -> Result<Stream, PlanError> {
+        // A refused operator leaves nothing behind.
+        let name = self.next_name(operator_name(&operator));
+        output_columns(&self.plan, &operator, names).map_err(|error| error.in_operator(&name))?;
+        let mut ways = Vec::new();
+        for input in inputs(&operator) {
+            ways.push((input, self.way_to(input).map_err(|error| error.in_operator(&name))?));
+        }
+        let way = |input| ways.iter().find(|(from, _)| *from == input).map_or(input, |(_, way)| *way);
+        self.push(with_inputs(&operator, way), names)
+    }
+
+    fn push(&mut self, operator: Operator, names: &[String]) -> Result<Stream, PlanError> {
         let id = OperatorId(self.plan.nodes.len() as u32);
         let name = self.next_name(operator_name(&operator));
         if self.plan.nodes.len() == NODE_COUNT_MAX {

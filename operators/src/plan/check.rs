@@ -24,24 +24,44 @@ pub fn operator_name(operator: &Operator) -> &'static str {
         Operator::Union(_) => "union",
         Operator::TopK(_) => "top-k",
         Operator::Exchange(_) => "exchange",
+        Operator::Backfill(_) => "backfill",
         Operator::View(_) => "view",
+        Operator::Dropped(_) => "dropped",
     }
 }
 
 /// The inputs of an operator.
 pub fn inputs(operator: &Operator) -> Vec<OperatorId> {
     match operator {
-        Operator::Table(_) => Vec::new(),
+        Operator::Table(_) | Operator::Dropped(_) => Vec::new(),
         Operator::Filter(spec) => vec![spec.input],
         Operator::Map(spec) => vec![spec.input],
         Operator::Join(spec) => vec![spec.left, spec.right],
         Operator::Aggregate(spec) => vec![spec.input],
-        Operator::Distinct(input) => vec![*input],
+        Operator::Distinct(input) | Operator::Backfill(input) => vec![*input],
         Operator::Union(inputs) => inputs.clone(),
         Operator::TopK(spec) => vec![spec.input],
         Operator::Exchange(spec) => vec![spec.input],
         Operator::View(spec) => vec![spec.input],
     }
+}
+
+/// The same operator, with each of its inputs changed.
+pub fn with_inputs(operator: &Operator, change: impl Fn(OperatorId) -> OperatorId) -> Operator {
+    let mut operator = operator.clone();
+    match &mut operator {
+        Operator::Table(_) | Operator::Dropped(_) => {}
+        Operator::Filter(spec) => spec.input = change(spec.input),
+        Operator::Map(spec) => spec.input = change(spec.input),
+        Operator::Join(spec) => (spec.left, spec.right) = (change(spec.left), change(spec.right)),
+        Operator::Aggregate(spec) => spec.input = change(spec.input),
+        Operator::Distinct(input) | Operator::Backfill(input) => *input = change(*input),
+        Operator::Union(inputs) => inputs.iter_mut().for_each(|input| *input = change(*input)),
+        Operator::TopK(spec) => spec.input = change(spec.input),
+        Operator::Exchange(spec) => spec.input = change(spec.input),
+        Operator::View(spec) => spec.input = change(spec.input),
+    }
+    operator
 }
 
 /// The columns that `operator` gives when it is the node after those of `plan`. `names` are those of the columns that it
@@ -73,7 +93,8 @@ pub fn output_columns(plan: &Plan, operator: &Operator, names: &[String]) -> Res
         }
         Operator::Join(spec) => join_columns(spec, input(&spec.left)?, input(&spec.right)?)?,
         Operator::Aggregate(spec) => aggregate_columns(spec, input(&spec.input)?, names)?,
-        Operator::Distinct(id) => input(id)?.to_vec(),
+        Operator::Distinct(id) | Operator::Backfill(id) => input(id)?.to_vec(),
+        Operator::Dropped(_) => Vec::new(),
         Operator::Union(inputs) => {
             let all: Vec<&[Column]> = inputs.iter().map(input).collect::<Result<_, _>>()?;
             union_columns(&all)?

@@ -41,7 +41,8 @@ pub fn distribution(plan: &Plan, known: &[Distribution], operator: &Operator) ->
         }
         Operator::TopK(spec) => known[spec.input.index()].clone(),
         Operator::Exchange(spec) => vec![spec.key.clone()],
-        Operator::View(_) => Vec::new(),
+        Operator::Backfill(input) => known[input.index()].clone(),
+        Operator::View(_) | Operator::Dropped(_) => Vec::new(),
     }
 }
 

@@ -107,29 +107,44 @@ pub fn column_index(columns: &[Column], name: &str) -> Result<usize, PlanError> 
 /// A graph of operators from tables to views.
 #[derive(Debug, Clone, Default, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Plan {
-    /// The tables; a [`TableId`] is an index here.
+    /// The tables, dropped ones too; a [`TableId`] is an index here.
     pub tables: Vec<TableSpec>,
     /// All operators; an [`OperatorId`] is an index here.
     pub nodes: Vec<NodeSpec>,
-    /// The views; a [`ViewId`] is an index here.
+    /// The views, dropped ones too; a [`ViewId`] is an index here.
     pub views: Vec<ViewSpec>,
 }
 
 impl Plan {
     /// The table of this name.
     pub fn table(&self, name: &str) -> Result<&TableSpec, PlanError> {
-        self.tables.iter().find(|table| table.name == name).ok_or_else(|| PlanError::UnknownTable {
+        self.live_tables().find(|table| table.name == name).ok_or_else(|| PlanError::UnknownTable {
             table: name.to_owned(),
-            available: self.tables.iter().map(|table| table.name.clone()).collect(),
+            available: self.live_tables().map(|table| table.name.clone()).collect(),
         })
     }
 
     /// The view of this name.
     pub fn view(&self, name: &str) -> Result<&ViewSpec, PlanError> {
-        self.views.iter().find(|view| view.name == name).ok_or_else(|| PlanError::UnknownView {
+        self.live_views().find(|view| view.name == name).ok_or_else(|| PlanError::UnknownView {
             view: name.to_owned(),
-            available: self.views.iter().map(|view| view.name.clone()).collect(),
+            available: self.live_views().map(|view| view.name.clone()).collect(),
         })
+    }
+
+    /// The tables that have not been dropped.
+    pub fn live_tables(&self) -> impl Iterator<Item = &TableSpec> {
+        self.tables.iter().filter(|table| !self.is_dropped(table.node))
+    }
+
+    /// The views that have not been dropped.
+    pub fn live_views(&self) -> impl Iterator<Item = &ViewSpec> {
+        self.views.iter().filter(|view| !self.is_dropped(view.node))
+    }
+
+    /// Whether an operator has been dropped.
+    pub fn is_dropped(&self, id: OperatorId) -> bool {
+        self.nodes.get(id.index()).is_some_and(|node| matches!(node.operator, Operator::Dropped(_)))
     }
 }
 
@@ -239,8 +254,12 @@ pub enum Operator {
     TopK(TopKSpec),
     /// Sends each row to the shard that owns its key.
     Exchange(ExchangeSpec),
+    /// Passes on a stream that was installed earlier, beginning with the rows that were there before.
+    Backfill(OperatorId),
     /// Keeps rows by lookup key for readers.
     View(ViewInput),
+    /// Was dropped by a later plan. Its number stays taken, and that of its table or view.
+    Dropped(Dropped),
 }
 
 /// See [`Operator::Filter`].
@@ -318,6 +337,13 @@ pub struct ExchangeSpec {
     pub input: OperatorId,
     /// The columns whose hash names the shard.
     pub key: Vec<u16>,
+}
+
+/// See [`Operator::Dropped`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Dropped {
+    /// Whether it was a backfill: the ticks of those are counted on.
+    pub was_backfill: bool,
 }
 
 /// See [`Operator::View`].

@@ -48,7 +48,9 @@ pub fn evaluate(
             Operator::Union(inputs) => sum(inputs.iter().map(of)),
             Operator::TopK(spec) => top_k(spec, columns(&spec.input), of(&spec.input)),
             Operator::Exchange(spec) => sum(std::iter::once(of(&spec.input)).chain(injected.get(&node.id))),
+            Operator::Backfill(input) => of(input).clone(),
             Operator::View(spec) => of(&spec.input).clone(),
+            Operator::Dropped(_) => Relation::new(),
         };
         known.push(output);
     }

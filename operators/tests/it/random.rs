@@ -23,31 +23,59 @@ pub fn plan(random: &mut fastrand::Rng, steps: usize) -> Result<Plan, PlanError>
         column("n", Type::Int),
     ];
     let u = [column("a", Type::Int), column("b", Type::Text), column("v", Type::Int).nullable()];
-    let mut streams = vec![p.table("t", &t, &["id"])?, p.table("u", &u, &["a", "b"])?];
+    let streams = vec![p.table("t", &t, &["id"])?, p.table("u", &u, &["a", "b"])?];
+    add_operators(&mut p, random, streams, steps, 1)?;
+    p.build()
+}
+
+/// A later plan: views of `plan` are dropped, and there are random operators over what it has, with new views.
+pub fn later_plan(random: &mut fastrand::Rng, plan: Plan, steps: usize) -> Result<Plan, PlanError> {
+    let mut p = PlanBuilder::extend(plan.clone());
+    for view in plan.live_views().filter(|_| random.u32(0..4) == 0) {
+        p.drop_view(&view.name)?;
+    }
+    let rest = p.build()?;
+    let mut p = PlanBuilder::extend(rest.clone());
+    let mut streams = vec![p.table_stream("t")?, p.table_stream("u")?];
+    for view in rest.live_views() {
+        streams.push(p.view_stream(&view.name)?);
+    }
+    add_operators(&mut p, random, streams, steps, plan.views.len() + 10)?;
+    p.build()
+}
+
+/// Adds random operators over `streams`, and views of all that come after the first one.
+fn add_operators(
+    p: &mut PlanBuilder,
+    random: &mut fastrand::Rng,
+    mut streams: Vec<Stream>,
+    steps: usize,
+    first_view: usize,
+) -> Result<(), PlanError> {
     let mut joins = 0;
-    for step in 0..steps {
+    for step in (first_view * 100..).take(steps) {
         let input = streams[random.usize(0..streams.len())];
         let other = streams[random.usize(0..streams.len())];
         let output = match random.u32(0..8) {
-            0 => filter(&mut p, random, input)?,
-            1 => map(&mut p, random, input, step)?,
+            0 => filter(p, random, input)?,
+            1 => map(p, random, input, step)?,
             2 | 3 if joins < 2 => {
                 joins += 1;
-                join(&mut p, random, input, other)?
+                join(p, random, input, other)?
             }
-            2..=4 => aggregate(&mut p, random, input, step)?,
+            2..=4 => aggregate(p, random, input, step)?,
             5 => p.distinct(input)?,
-            6 => union(&mut p, random, input, other)?,
-            _ => top_k(&mut p, random, input)?,
+            6 => union(p, random, input, other)?,
+            _ => top_k(p, random, input)?,
         };
         streams.push(output);
     }
-    for (number, stream) in streams.iter().enumerate().skip(1) {
+    for (number, stream) in streams.iter().skip(1).enumerate() {
         let keys = some_columns(p.columns(*stream), random, 2);
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        p.view(&format!("view {number}"), *stream, &keys, &[])?;
+        p.view(&format!("view {}", first_view + number), *stream, &keys, &[])?;
     }
-    p.build()
+    Ok(())
 }
 
 fn some_columns(columns: &[Column], random: &mut fastrand::Rng, limit: usize) -> Vec<String> {
