@@ -20,14 +20,15 @@ impl Refusal {
     pub(crate) fn of_write(error: &WriteError) -> Refusal {
         match error {
             WriteError::DuplicateKey { .. } => Refusal::DuplicateKey,
-            WriteError::UnknownTable(_) => Refusal::Unknown,
+            WriteError::UnknownTable(_) | WriteError::DroppedTable(_) => Refusal::Unknown,
             _ => Refusal::Invalid,
         }
     }
 
     fn of_lookup(error: &LookupError) -> Refusal {
         match error {
-            LookupError::UnknownView(_) => Refusal::Unknown,
+            LookupError::UnknownView(_) | LookupError::DroppedView(_) => Refusal::Unknown,
+            LookupError::Building { .. } => Refusal::Building,
             _ => Refusal::Invalid,
         }
     }

@@ -500,6 +500,7 @@ fn outcome_of(answer: &ArchivedAnswer) -> Outcome {
                 crate::message::ArchivedRefusal::Unknown => Refusal::Unknown,
                 crate::message::ArchivedRefusal::DuplicateKey => Refusal::DuplicateKey,
                 crate::message::ArchivedRefusal::DiskFull => Refusal::DiskFull,
+                crate::message::ArchivedRefusal::Building => Refusal::Building,
                 crate::message::ArchivedRefusal::TooLarge => Refusal::TooLarge,
                 crate::message::ArchivedRefusal::Down => Refusal::Down,
                 crate::message::ArchivedRefusal::OutcomeUnknown => Refusal::OutcomeUnknown,

@@ -114,7 +114,7 @@ impl Links {
         let count = match link {
             Link::Control => u32::from(shard.consume_control()?),
             Link::Ingest => shard.consume_ingest(count_max)?,
-            Link::Ticks => 0,
+            Link::Ticks => shard.consume_ticks(u64::from(count_max) * shard.settings.tick_rows)?,
             Link::Shard(from) => self.receive(shard, from, count_max)?,
         };
         shard.end_step();

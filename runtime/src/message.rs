@@ -124,6 +124,8 @@ pub enum Refusal {
     DuplicateKey,
     /// The log has no room for more writes.
     DiskFull,
+    /// The view is new and is being filled with the rows that were there before it: ask again.
+    Building,
     /// The answer would be larger than a reply may be.
     TooLarge,
     /// The shard is in quarantine, and nothing was done.

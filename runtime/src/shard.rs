@@ -8,7 +8,7 @@
 //!
 //! A life goes: [`Shard::new`], [`Shard::seen_by`] and [`Shard::attach`] for every receiver, [`Shard::replay`] for every
 //! record, [`Shard::end_replay`], then steps. A **step** consumes messages of one link ([`Shard::receive`],
-//! [`Shard::consume_ingest`] or [`Shard::consume_control`]) and ends with [`Shard::end_step`], which runs the operators
+//! [`Shard::consume_ingest`], [`Shard::consume_control`] or [`Shard::consume_ticks`]) and ends with [`Shard::end_step`], which runs the operators
 //! and publishes.
 //!
 //! Invariants:

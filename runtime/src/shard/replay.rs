@@ -53,7 +53,8 @@ impl Shard {
         while self.cut.get(link) < position {
             match link {
                 Link::Ingest => self.apply_ingest(from)?,
-                _ => self.apply_control(self.cut.get(link) + 1)?,
+                Link::Ticks => self.apply_ticks(from, position)?,
+                Link::Control | Link::Shard(_) => self.apply_control(self.cut.get(link) + 1)?,
             }
             self.end_of_replayed_step();
         }

@@ -26,6 +26,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Client writes are not consumed while results for another shard of more than this many bytes wait for its ring.
     pub outbox_bytes_max: usize,
+    /// How many rows flow into new operators, beside the slice of them that is the least, for each message that a step may consume.
+    pub tick_rows: u64,
     /// Requests are not taken while logged writes of more than this many bytes wait to be consumed.
     pub ingest_bytes_max: usize,
 }
@@ -40,6 +42,8 @@ impl Settings {
             rules: Rules { steering: true, resumed_records: true, dedup: true },
             // A neighbour that is down for 10 s at 5 MB/s of exchanged results.
             outbox_bytes_max: 64 << 20,
+            // A row into a new view costs about as much as one of a write; a message of many rows costs more.
+            tick_rows: 32,
             // Far more than a flush's worth, far less than memory.
             ingest_bytes_max: 16 << 20,
         }

@@ -79,10 +79,27 @@ impl Shard {
         Ok((position - before) as u32)
     }
 
-    /// Writes wait while results pile up for a shard that does not take them; recovery must not wait.
+    /// Writes, and ticks, wait while results pile up for a shard that does not take them; recovery must not wait.
     fn may_consume_ingest(&self) -> bool {
         let limit = self.settings.outbox_bytes_max;
         self.phase() != Phase::Running || self.outboxes.iter().all(|outbox| outbox.bytes() <= limit)
+    }
+
+    /// Consumes ticks, by which operators of later catalogue entries get the rows that were there before them: as many as make
+    /// about `rows_max` rows flow. Returns how many. They are always there to be had, so the record says only how far.
+    pub fn consume_ticks(&mut self, rows_max: u64) -> Result<u32, ShardError> {
+        let (before, _) = self.dataflow.ticks();
+        let limit = self.recovery.limit(Link::Ticks);
+        let upto = (before + self.dataflow.ticks_for(rows_max)).min(limit);
+        if upto <= before || !self.may_consume_ingest() {
+            return Ok(0);
+        }
+        self.apply_ticks(&"ticks", upto)?;
+        if self.settings.causal_logging {
+            let record = record::consumed(Link::Ticks, upto, self.label);
+            self.log.append(RecordKind(record::CONSUMED), &[&record]);
+        }
+        Ok((upto - before) as u32)
     }
 
     /// Consumes the next catalogue entry, if there is one. Returns whether there was.
@@ -158,6 +175,19 @@ impl Shard {
         };
         self.dataflow.install(plan).map_err(|source| ShardError::Plan { position, source })?;
         self.consumed(Link::Control, position);
+        Ok(())
+    }
+
+    pub(super) fn apply_ticks(&mut self, from: &dyn Display, upto: u64) -> Result<(), ShardError> {
+        let (before, there) = self.dataflow.ticks();
+        assert_eq!(before, self.cut.get(Link::Ticks), "only ticks consumed here open gates");
+        if upto <= before || upto > there {
+            return Err(unreadable(from, format!("tick {upto} does not lie between {before} and {there}")));
+        }
+        self.dataflow.tick(upto);
+        self.consumed(Link::Ticks, upto);
+        // Each tick is a message.
+        self.label.0 += upto - before - 1;
         Ok(())
     }
 

@@ -9,6 +9,10 @@ use crate::recovery::Receiver;
 /// Moves that may turn out to move nothing before another one has its chance to go wrong.
 const TRY_COUNT_MAX: u32 = 8;
 
+/// Once the catalogue has its second entry, one in that many moves adds another or tells a shard: so that there is time
+/// for backfills, and for what dies in them.
+const LATER_MOVES: u32 = 60;
+
 /// The moves, with their weights; flushing has the climate's.
 #[derive(Clone, Copy)]
 pub(super) enum Move {
@@ -40,6 +44,9 @@ impl World {
             let moved = self.ordinary_move()?;
             self.tally.events += u64::from(moved);
             return Ok(());
+        }
+        if self.later.u32(0..LATER_MOVES) == 0 && self.ground.catalogue.len() >= 2 {
+            self.extend_catalogue();
         }
         let dice = self.rng.u32(0..10_000);
         let (kills, deaths) = (self.climate.kills, self.climate.kills + self.climate.front_deaths);
@@ -199,6 +206,7 @@ impl World {
         let mut links = vec![Link::Control];
         if self.moods[usize::from(id.0)] != Mood::Hoarding {
             links.push(Link::Ingest);
+            links.extend(self.has_ticks(id).then_some(Link::Ticks));
             links.extend(self.ground.others(id).map(Link::Shard));
         }
         let first = self.rng.usize(0..links.len());
@@ -212,6 +220,14 @@ impl World {
             }
         }
         Ok(false)
+    }
+
+    fn has_ticks(&self, id: ShardId) -> bool {
+        let process = self.processes[usize::from(id.0)].as_ref();
+        process.is_some_and(|process| {
+            let (ticks, all) = process.shard.dataflow().ticks();
+            ticks < all
+        })
     }
 
     /// Publishes to a random receiver, or to the next one for which there is something.

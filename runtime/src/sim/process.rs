@@ -60,6 +60,7 @@ impl Process {
         settings.rules = ground.switches.rules;
         settings.outbox_bytes_max = ground.outbox_bytes_max;
         settings.ingest_bytes_max = ground.ingest_bytes_max;
+        settings.tick_rows = ground.tick_rows;
         let mut shard = Shard::new(settings, log);
         shard.set_trims(disk.trims.clone());
         ground.catalogue.iter().for_each(|plan| shard.add_plan(plan.clone()));

@@ -64,6 +64,7 @@ impl World {
         }
         moved |= self.step(id, Link::Control, 1)?;
         moved |= self.step(id, Link::Ingest, count_max)?;
+        moved |= self.step(id, Link::Ticks, u32::MAX)?;
         for other in self.ground.others(id) {
             moved |= self.step(id, Link::Shard(other), count_max)?;
             moved |= self.publish(id, Receiver::Shard(other), count_max)?;
@@ -114,7 +115,7 @@ impl World {
             }
         }
         self.ledger.check_all_there()?;
-        self.ground.catalogue.last().expect("the first entry is there").views.iter().try_for_each(|view| {
+        self.ground.catalogue.last().expect("the first entry is there").live_views().try_for_each(|view| {
             let mut rows = Vec::new();
             for id in self.shard_ids() {
                 rows.extend(self.rows_of(id, view.id)?);
@@ -128,6 +129,13 @@ impl World {
     fn rows_of(&self, id: ShardId, view: ViewId) -> Result<Vec<Values>, Failure> {
         let spec = &self.workload.whole().views[view.0 as usize];
         let process = self.processes[usize::from(id.0)].as_ref().expect("all shards live");
+        let backfill = process.shard.dataflow().backfill(view);
+        if backfill.as_ref().is_ok_and(|(done, all)| done < all) {
+            return Err(Failure(format!(
+                "nothing moves, but shard {id} fills view {}: {backfill:?}",
+                spec.name
+            )));
+        }
         let rows = process.shard.dataflow().scan(view);
         let rows = rows.map_err(|e| Failure(format!("shard {id} has no view {}: {e}", spec.name)))?;
         let types: Vec<_> = spec.columns.iter().map(|column| column.ty).collect();

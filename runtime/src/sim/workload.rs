@@ -11,7 +11,8 @@ use operators::accumulator::Aggregate;
 use operators::expr::col;
 use operators::hash::{hash_key, owner};
 use operators::{
-    Datum, JoinKind, Plan, PlanBuilder, PlanError, RowBuilder, Rows, Type, WriteKind, asc, column, desc,
+    Datum, JoinKind, Plan, PlanBuilder, PlanError, RowBuilder, Rows, Stream, Type, WriteKind, asc, column,
+    desc,
 };
 
 /// Tables, by number.
@@ -49,17 +50,21 @@ pub(super) struct Drawn {
 }
 
 impl Workload {
-    /// The workload for that many shards.
-    pub(super) fn new(shards: u16) -> Workload {
+    /// The workload for that many shards, with up to so many catalogue entries.
+    pub(super) fn new(shards: u16, entries_max: usize) -> Workload {
         let first = first_plan().expect("the plan fits together");
         let second = second_plan(first.clone()).expect("the plan fits together");
         let homes = (0..3).map(|table| homes_of(&second, table, shards)).collect();
-        Workload { plans: vec![first, second], homes, shards }
+        let third = third_plan(second.clone()).expect("the plan fits together");
+        let fourth = fourth_plan(third.clone()).expect("the plan fits together");
+        let mut plans = vec![first, second, third, fourth];
+        plans.truncate(entries_max);
+        Workload { plans, homes, shards }
     }
 
     /// The plan with everything in it.
     pub(super) fn whole(&self) -> &Plan {
-        self.plans.last().expect("there are two")
+        self.plans.last().expect("there are two at least")
     }
 
     /// A random request.
@@ -174,7 +179,13 @@ fn first_plan() -> Result<Plan, PlanError> {
         &["id"],
     )?;
     let events = p.table("events", &[int("event"), int("grp"), int("item")], &["event"])?;
+    add_views(&mut p, items, events, "")?;
+    p.build()
+}
 
+/// Views over the first two tables, whose names begin with `prefix`.
+fn add_views(p: &mut PlanBuilder, items: Stream, events: Stream, prefix: &str) -> Result<(), PlanError> {
+    let named = |name: &str| format!("{prefix}{name}");
     let by_category = p.aggregate(
         items,
         &["category"],
@@ -185,36 +196,36 @@ fn first_plan() -> Result<Plan, PlanError> {
             ("high", Aggregate::Max("price".into())),
         ],
     )?;
-    p.view("by_category", by_category, &["category"], &[])?;
+    p.view(&named("by_category"), by_category, &["category"], &[])?;
     let sizes = p.aggregate(
         by_category,
         &["n"],
         &[("categories", Aggregate::Count), ("highest", Aggregate::Max("high".into()))],
     )?;
-    p.view("category_sizes", sizes, &["n"], &[])?;
+    p.view(&named("category_sizes"), sizes, &["n"], &[])?;
     let counts = p.aggregate(events, &["grp"], &[("n", Aggregate::Count)])?;
-    p.view(MONOTONE, counts, &["grp"], &[])?;
+    p.view(&named(MONOTONE), counts, &["grp"], &[])?;
 
     let joined = p.join(events, items, &[("item", "id")], JoinKind::Inner)?;
     let columns = ["category", "event", "grp", "price", "label"].map(|name| (name, col(name)));
     let joined = p.map(joined, &columns)?;
-    p.view("events_of_category", joined, &["category"], &[asc("event")])?;
+    p.view(&named("events_of_category"), joined, &["category"], &[asc("event")])?;
     let per_item = p.aggregate(events, &["item"], &[("seen", Aggregate::Count)])?;
     let seen = p.join(items, per_item, &[("id", "item")], JoinKind::Left)?;
     let seen = p.map(seen, &["id", "category", "seen"].map(|name| (name, col(name))))?;
-    p.view("items_seen", seen, &["id"], &[])?;
+    p.view(&named("items_seen"), seen, &["id"], &[])?;
 
     let prices = p.map(items, &["category", "price"].map(|name| (name, col(name))))?;
     let prices = p.distinct(prices)?;
-    p.view("prices", prices, &["category"], &[asc("price")])?;
+    p.view(&named("prices"), prices, &["category"], &[asc("price")])?;
     let top = p.top_k(items, &["category"], &[desc("price"), asc("id")], TOP_COUNT)?;
-    p.view("top", top, &["category"], &[desc("price"), asc("id")])?;
+    p.view(&named("top"), top, &["category"], &[desc("price"), asc("id")])?;
     let left = p.map(items, &[("k", col("category"))])?;
     let right = p.map(events, &[("k", col("grp"))])?;
     let both = p.union_all(&[left, right])?;
     let both = p.aggregate(both, &["k"], &[("n", Aggregate::Count)])?;
-    p.view("both", both, &["k"], &[])?;
-    p.build()
+    p.view(&named("both"), both, &["k"], &[])?;
+    Ok(())
 }
 
 /// The second catalogue entry: all of the first, and a new table with views of its own.
@@ -227,5 +238,41 @@ fn second_plan(first: Plan) -> Result<Plan, PlanError> {
     p.view("topics", topics, &["topic"], &[])?;
     let sizes = p.aggregate(topics, &["n"], &[("topics", Aggregate::Count)])?;
     p.view("topic_sizes", sizes, &["n"], &[])?;
+    p.build()
+}
+
+/// The third: the views of the first once more, over tables that have rows, and views over its views.
+fn third_plan(second: Plan) -> Result<Plan, PlanError> {
+    let mut p = PlanBuilder::extend(second);
+    let (items, events) = (p.table_stream("items")?, p.table_stream("events")?);
+    add_views(&mut p, items, events, "late_")?;
+    p.view("all_items", items, &["id"], &[])?;
+    let listed = p.view_stream("events_of_category")?;
+    p.view("listed_events_of_category", listed, &["grp"], &[])?;
+    let counts = p.view_stream("by_category")?;
+    let sizes = p.aggregate(
+        counts,
+        &["n"],
+        &[("categories", Aggregate::Count), ("highest", Aggregate::Max("high".into()))],
+    )?;
+    p.view("listed_category_sizes", sizes, &["n"], &[])?;
+    p.build()
+}
+
+/// The fourth drops views of all three, some of which may not even be filled, and adds others.
+fn fourth_plan(third: Plan) -> Result<Plan, PlanError> {
+    let mut p = PlanBuilder::extend(third);
+    for view in
+        ["prices", "both", "late_top", "late_events_of_category", "listed_category_sizes", "topic_sizes"]
+    {
+        p.drop_view(view)?;
+    }
+    let seen = p.view_stream("late_items_seen")?;
+    p.view("listed_items_seen", seen, &["category"], &[])?;
+    let items = p.table_stream("items")?;
+    let top = p.top_k(items, &["category"], &[desc("price"), asc("id")], TOP_COUNT)?;
+    p.view("late_top", top, &["category"], &[desc("price"), asc("id")])?;
+    let all = p.view_stream("all_items")?;
+    p.view("all_items_again", all, &["category"], &[])?;
     p.build()
 }

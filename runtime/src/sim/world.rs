@@ -34,6 +34,7 @@ pub(super) struct Ground {
     pub(super) segment_bytes: u64,
     pub(super) outbox_bytes_max: usize,
     pub(super) ingest_bytes_max: usize,
+    pub(super) tick_rows: u64,
     ring_bytes: usize,
     pub(super) front_ring_bytes: usize,
     pub(super) catalogue: Vec<Plan>,
@@ -82,9 +83,15 @@ pub(super) enum News {
     Went(FrontSlot),
 }
 
+/// Seeds that this divides have only the first two catalogue entries: so kept seeds from before there were more still show what
+/// they showed.
+const PLAIN_SEEDS: u64 = 13;
+
 /// Everything.
 pub(super) struct World {
     pub(super) rng: Rng,
+    /// Apart, for what came later: seeds that are kept go on to mean the same without it.
+    pub(super) later: Rng,
     pub(super) ground: Ground,
     pub(super) climate: Climate,
     pub(super) workload: Workload,
@@ -110,9 +117,11 @@ impl World {
     pub(super) fn new(seed: u64, switches: Switches, trace: bool) -> World {
         let mut rng = Rng::with_seed(seed);
         let shards = [1, 2, 3, 3, 3, 4, 4, 6][rng.usize(0..8)];
-        let ground = Ground::new(&mut rng, switches, shards);
+        let mut ground = Ground::new(&mut rng, switches, shards);
         let climate = Climate::new(&mut rng);
-        let workload = Workload::new(shards);
+        let workload = Workload::new(shards, if seed.is_multiple_of(PLAIN_SEEDS) { 2 } else { usize::MAX });
+        let mut later = Rng::with_seed(!seed);
+        ground.tick_rows = [1, 4, 1000][later.usize(0..3)];
         let front_slots = rng.usize(1..4);
         let per_shard = usize::from(shards);
         let mut world = World {
@@ -127,6 +136,7 @@ impl World {
             ledger: Ledger::default(),
             tally: Tally::default(),
             rng,
+            later,
             ground,
             climate,
             workload,
@@ -341,6 +351,7 @@ impl Ground {
             segment_bytes: any(&[16 << 10, 32 << 10, 64 << 10]) as u64,
             outbox_bytes_max: any(&[0, 1000, 8000]),
             ingest_bytes_max: any(&[500, 4000, 16000]),
+            tick_rows: 1,
             ring_bytes: any(&[512, 1024, 4096, 16384]),
             front_ring_bytes: any(&[512, 2048, 8192]),
             catalogue: Vec::new(),

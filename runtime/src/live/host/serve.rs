@@ -189,6 +189,7 @@ impl Host {
         for from in self.page.shard_ids().filter(|from| *from != me) {
             self.step(Link::Shard(from), &mut round)?;
         }
+        self.step(Link::Ticks, &mut round)?;
         self.publish_messages(&mut round)?;
         if self.shard.phase() == Phase::Running {
             self.admit(&mut round)?;
