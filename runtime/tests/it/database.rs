@@ -57,7 +57,7 @@ pub fn plan() -> Plan {
     build().expect("the plan is right")
 }
 
-/// The plan with one more table and view: a plan can only be extended by what has no rows to catch up with.
+/// The plan with one more table and view.
 pub fn extended() -> Plan {
     let build = || {
         let mut plan = PlanBuilder::extend(plan());
@@ -66,6 +66,25 @@ pub fn extended() -> Plan {
         plan.build()
     };
     build().expect("the plan is right")
+}
+
+/// The plan with one more view, over the table of votes.
+pub fn filled() -> Plan {
+    let build = || {
+        let mut plan = PlanBuilder::extend(plan());
+        let votes = plan.table_stream("votes")?;
+        let counts = plan.aggregate(votes, &["user_id"], &[("votes", Aggregate::Count)])?;
+        plan.view("user_votes", counts, &["user_id"], &[])?;
+        plan.build()
+    };
+    build().expect("the plan is right")
+}
+
+/// That, without the view it had first.
+pub fn without_story_votes() -> Plan {
+    let mut plan = PlanBuilder::extend(filled());
+    plan.drop_view("story_votes").expect("it is there");
+    plan.build().expect("the plan is right")
 }
 
 /// The options of the tests: shards are processes of the program beside this one.
@@ -167,6 +186,24 @@ impl Client {
             })
         });
         found.collect()
+    }
+
+    /// Votes of a user, by the view that is added later; none while it is not there or is being filled.
+    pub fn votes_of_user(&mut self, user: i64) -> Option<i64> {
+        let view = self.front.plan().view("user_votes").expect("is there").id;
+        let mut keys = Rows::new();
+        keys.push_values(&mut self.builder, &[Datum::Int(user)]);
+        let (_, rows) = self.front.lookup_wait(view, &keys, 1).ok()?;
+        rows.iter().next().map(|row| row.int(1))
+    }
+
+    /// Whether the shard says that the first view is not there.
+    pub fn story_votes_is_refused(&mut self) -> bool {
+        let mut keys = Rows::new();
+        keys.push_values(&mut self.builder, &[Datum::Int(1)]);
+        self.front
+            .lookup_wait(self.story_votes, &keys, 1)
+            .is_err_and(|error| error.to_string().contains("dropped"))
     }
 
     /// Waits until these stories have so many votes.

@@ -6,7 +6,7 @@ use runtime::ShardId;
 use runtime::front::{Front, FrontError};
 use runtime::live::control::Phase;
 use runtime::live::layout::{DataFolder, find_run_folder};
-use runtime::live::{ShardFaults, StartError, Supervisor};
+use runtime::live::{Options, ShardFaults, StartError, Supervisor};
 use runtime::message::Refusal;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -101,6 +101,52 @@ fn a_plan_is_added_while_the_server_runs() {
     let mut client = Client::connect(&folder);
     assert!(client.front.plan().view("users").is_ok());
     client.expect_votes(&[(1, 1)]);
+    supervisor.stop();
+}
+
+/// Views over tables that have rows: shards die while the rows flow, and writes go on.
+#[test]
+fn views_are_added_over_rows_that_are_there() {
+    const STORIES: i64 = 2_000;
+    const USERS: i64 = 10;
+    let folder = Folder::new();
+    let supervisor = start(options(&folder, SHARDS));
+    let mut client = Client::connect(&folder);
+    client.add_stories(0..STORIES);
+    for user in 0..USERS {
+        client.vote((0..STORIES).map(|story| (story, user)));
+    }
+    supervisor.install(filled()).expect("installs");
+    client.front.refresh_plan().expect("reads");
+    let expect_votes = |client: &mut Client, users: i64| {
+        for user in [0, users - 1] {
+            until("the new view has all votes", || client.votes_of_user(user) == Some(STORIES));
+        }
+        client.expect_votes(&[(0, users), (STORIES - 1, users)]);
+    };
+    for round in 0..6 {
+        let shard = ShardId(round % SHARDS);
+        let before = supervisor.pid(shard);
+        assert!(supervisor.kill(shard, libc::SIGKILL));
+        let user = USERS + i64::from(round);
+        client.vote((0..STORIES).map(|story| (story, user)));
+        until("it has been replaced", || {
+            let now = supervisor.pid(shard);
+            now.is_some() && now != before
+        });
+    }
+    expect_votes(&mut client, USERS + 6);
+    supervisor.stop();
+
+    let supervisor = start(Options { plan: None, ..options(&folder, SHARDS) });
+    let mut client = Client::connect(&folder);
+    expect_votes(&mut client, USERS + 6);
+    supervisor.install(without_story_votes()).expect("installs");
+    client.front.refresh_plan().expect("reads");
+    assert!(client.front.plan().view("story_votes").is_err(), "it has been dropped");
+    until("the shards have heard of it", || client.story_votes_is_refused());
+    client.vote([(0, -1)]);
+    until("the other view goes on", || client.votes_of_user(-1) == Some(1));
     supervisor.stop();
 }
 
