@@ -6,7 +6,7 @@
 
 use crate::clock::{FrontId, FrontSlot, Label, Link, ShardId};
 use crate::recovery::{Phase, Receiver};
-use crate::ring::{Consumer, Producer, RingError, Token};
+use crate::ring::{Consumer, Producer, PushError, RingError, Token};
 use crate::shard::{Received, Shard, ShardError};
 
 /// The rings of one shard.
@@ -14,7 +14,7 @@ use crate::shard::{Received, Shard, ShardError};
 pub struct Links {
     inbound: Vec<Option<Consumer>>,
     outbound: Vec<Option<Producer>>,
-    fronts: Vec<Option<FrontRings>>,
+    fronts: Vec<Option<Attached>>,
     /// A message waits until the catalogue has been consumed up to here.
     control_wanted: u64,
 }
@@ -27,6 +27,13 @@ pub struct FrontRings {
     pub requests: Consumer,
     /// To the front.
     pub replies: Producer,
+}
+
+/// A front that is attached.
+struct Attached {
+    rings: FrontRings,
+    /// What is wrong with the ring of replies: the next [`Links::admit`] says so, and the host drops the front.
+    broken: Option<RingError>,
 }
 
 /// Why a move failed. The shard must end.
@@ -55,10 +62,12 @@ impl Links {
 
     /// Adds a front.
     pub fn attach(&mut self, shard: &mut Shard, slot: FrontSlot, rings: FrontRings) -> Result<(), LinkError> {
-        let newest = rings.replies.newest();
-        let newest = newest.1.map(|bytes| (Label(newest.0), bytes));
+        let (newest, broken) = match rings.replies.newest() {
+            Ok((label, newest)) => (newest.map(|bytes| (Label(label), bytes)), None),
+            Err(error) => (None, Some(error)),
+        };
         shard.attach(slot, rings.id, newest)?;
-        put(&mut self.fronts, slot.0, rings);
+        put(&mut self.fronts, slot.0, Attached { rings, broken });
         Ok(())
     }
 
@@ -71,14 +80,15 @@ impl Links {
     /// The fronts that are attached.
     pub fn front_slots(&self) -> impl Iterator<Item = (FrontSlot, FrontId)> + '_ {
         let slots = self.fronts.iter().enumerate();
-        slots.filter_map(|(index, rings)| Some((FrontSlot(index as u16), rings.as_ref()?.id)))
+        slots.filter_map(|(index, front)| Some((FrontSlot(index as u16), front.as_ref()?.rings.id)))
     }
 
     /// Before replay: tells the shard what each of its receivers has seen.
-    pub fn ask_receivers(&self, shard: &mut Shard) -> Result<(), ShardError> {
+    pub fn ask_receivers(&self, shard: &mut Shard) -> Result<(), LinkError> {
         for (index, ring) in self.outbound.iter().enumerate() {
             if let Some(ring) = ring {
-                let (label, newest) = ring.newest();
+                let newest = ring.newest().map_err(|source| ring_error(format!("shard {index}"), source));
+                let (label, newest) = newest?;
                 shard.seen_by(ShardId(index as u16), Label(label), newest)?;
             }
         }
@@ -87,19 +97,22 @@ impl Links {
 
     /// Takes up to `count_max` requests of the front in `slot`.
     pub fn admit(&mut self, shard: &mut Shard, slot: FrontSlot, count_max: u32) -> Result<u32, LinkError> {
-        let Some(rings) = self.fronts.get_mut(usize::from(slot.0)).and_then(Option::as_mut) else {
+        let Some(front) = self.fronts.get_mut(usize::from(slot.0)).and_then(Option::as_mut) else {
             return Ok(0);
         };
+        let broken = |source| ring_error(format!("front {slot}"), source);
+        if let Some(error) = front.broken.take() {
+            return Err(broken(error));
+        }
+        let requests = &mut front.rings.requests;
         let mut count = 0;
         while count < count_max {
-            let frame =
-                rings.requests.peek().map_err(|source| ring_error(format!("front {slot}"), source))?;
-            let Some(frame) = frame else { break };
+            let Some(frame) = requests.peek().map_err(broken)? else { break };
             let token = frame.token;
             if !shard.admit(slot, frame.label, frame.payload, token.0) {
                 break;
             }
-            rings.requests.advance(token);
+            requests.advance(token);
             count += 1;
         }
         if count > 0 {
@@ -151,24 +164,21 @@ impl Links {
 
     /// Moves up to `count_max` messages from the outbox for `to` onto its ring. Returns how many it took.
     pub fn publish(&mut self, shard: &mut Shard, to: Receiver, count_max: u32) -> Result<u32, LinkError> {
-        let ring = match to {
-            Receiver::Shard(id) => self.outbound.get_mut(usize::from(id.0)).and_then(Option::as_mut),
+        match to {
+            Receiver::Shard(id) => {
+                let ring = self.outbound.get_mut(usize::from(id.0)).and_then(Option::as_mut);
+                let Some(ring) = ring else { return Ok(0) };
+                push(shard, to, ring, count_max).map_err(|source| ring_error(format!("shard {id}"), source))
+            }
             Receiver::Front(slot) => {
-                let rings = self.fronts.get_mut(usize::from(slot.0)).and_then(Option::as_mut);
-                rings.map(|rings| &mut rings.replies)
+                let front = self.fronts.get_mut(usize::from(slot.0)).and_then(Option::as_mut);
+                let Some(front) = front.filter(|front| front.broken.is_none()) else { return Ok(0) };
+                push(shard, to, &mut front.rings.replies, count_max).or_else(|error| {
+                    front.broken = Some(error);
+                    Ok(0)
+                })
             }
-        };
-        let Some(ring) = ring else { return Ok(0) };
-        let mut count = 0;
-        while count < count_max {
-            let Some((label, bytes)) = shard.outgoing(to) else { break };
-            if ring.push(label.0, bytes).is_err() {
-                break;
-            }
-            shard.sent(to);
-            count += 1;
         }
-        Ok(count)
     }
 
     /// The label of the newest message on the ring to another shard.
@@ -182,7 +192,7 @@ impl Links {
     pub fn activity(&self) -> u64 {
         let inbound = self.inbound.iter().flatten().map(Consumer::published_hint);
         let outbound = self.outbound.iter().flatten().map(Producer::released_hint);
-        let fronts = self.fronts.iter().flatten();
+        let fronts = self.fronts.iter().flatten().map(|front| &front.rings);
         let fronts =
             fronts.flat_map(|rings| [rings.requests.published_hint(), rings.replies.released_hint()]);
         inbound.chain(outbound).chain(fronts).fold(0, u64::wrapping_add)
@@ -204,11 +214,27 @@ impl Links {
 
     /// The part of [`Links::release`] that concerns the requests of one front.
     pub fn release_requests(&mut self, shard: &mut Shard, slot: FrontSlot) {
-        let rings = self.fronts.get_mut(usize::from(slot.0)).and_then(Option::as_mut);
-        if let (Some(rings), Some(token)) = (rings, shard.releasable_requests(slot)) {
-            rings.requests.release(Token(token));
+        let front = self.fronts.get_mut(usize::from(slot.0)).and_then(Option::as_mut);
+        if let (Some(front), Some(token)) = (front, shard.releasable_requests(slot)) {
+            front.rings.requests.release(Token(token));
         }
     }
+}
+
+/// Moves messages from an outbox onto a ring.
+fn push(shard: &mut Shard, to: Receiver, ring: &mut Producer, count_max: u32) -> Result<u32, RingError> {
+    let mut count = 0;
+    while count < count_max {
+        let Some((label, bytes)) = shard.outgoing(to) else { break };
+        match ring.push(label.0, bytes) {
+            Ok(()) => {}
+            Err(PushError::Full) => break,
+            Err(PushError::Ring(error)) => return Err(error),
+        }
+        shard.sent(to);
+        count += 1;
+    }
+    Ok(count)
 }
 
 fn ring_error(link: String, source: RingError) -> LinkError {

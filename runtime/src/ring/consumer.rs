@@ -1,12 +1,15 @@
 //! The consuming end of a ring.
 
+use super::frame::{Header, Kind};
+use super::memory::{End, Indexes};
 use super::spill::Spill;
 use super::*;
+use crate::map::Map;
 use std::collections::BTreeMap;
 
 /// The one who reads and releases. There is one at a time, enforced by [`Consumer::attach`].
-pub struct Consumer {
-    memory: RingMemory,
+pub struct Consumer<S: Storage = Map> {
+    pub(super) memory: RingMemory<S>,
     /// As last seen.
     published: u64,
     read: u64,
@@ -28,9 +31,9 @@ pub struct Frame<'a> {
     pub token: Token,
 }
 
-impl Consumer {
+impl<S: Storage> Consumer<S> {
     /// Reads on from the oldest message that has not been released.
-    pub fn attach(memory: &RingMemory) -> Result<Consumer, RingError> {
+    pub fn attach(memory: &RingMemory<S>) -> Result<Consumer<S>, RingError> {
         memory.take_end(End::Consumer)?;
         let memory = memory.clone();
         let mut consumer =
@@ -39,8 +42,7 @@ impl Consumer {
         let Indexes { published, released } = consumer.memory.indexes()?;
         (consumer.published, consumer.read, consumer.released) = (published, released, released);
         consumer.verified = released;
-        // Release: whoever compares read indexes must not see it go back before the attach is complete.
-        consumer.memory.index(READ_AT).store(released, Ordering::Release);
+        consumer.memory.set_index(READ_AT, released);
         Ok(consumer)
     }
 
@@ -82,7 +84,7 @@ impl Consumer {
         let payload = match header.kind {
             Kind::Spill => {
                 if !self.spills.contains_key(&start) {
-                    self.spills.insert(start, self.memory.0.spills.read(&self.memory, start, payload)?);
+                    self.spills.insert(start, self.memory.spills().read(&self.memory, start, payload)?);
                 }
                 self.spills[&start].bytes()
             }
@@ -91,17 +93,16 @@ impl Consumer {
         Ok(Frame { label: header.label, payload, token: Token(end) })
     }
 
-    /// The producer's index as it is in memory now. A hint: it changes when something is published, and whoever acts on it
-    /// looks at the messages themselves.
+    /// A number that changes when something is published. A hint: whoever acts on it looks at the messages themselves.
     #[inline]
     pub fn published_hint(&self) -> u64 {
-        self.memory.index(PUBLISHED_AT).load(Ordering::Relaxed)
+        self.memory.index_hint(PUBLISHED_AT)
     }
 
-    /// Whether there is a message that has not been read. Costs one load.
+    /// Whether there seems to be a message that has not been read. Costs one load.
     #[inline]
     pub fn has_more(&self) -> bool {
-        self.published_hint() > self.read
+        self.published_hint() != index::encode(self.read)
     }
 
     /// Where the reader stands: the end of the last message read.
@@ -117,8 +118,7 @@ impl Consumer {
         while self.spills.first_key_value().is_some_and(|(&start, _)| start < token.0) {
             self.spills.pop_first();
         }
-        // Release: pairs with readers' Acquire loads that compare it with labels.
-        self.memory.index(READ_AT).store(token.0, Ordering::Release);
+        self.memory.set_index(READ_AT, token.0);
     }
 
     /// Everything up to `token` is no longer needed.
@@ -128,25 +128,17 @@ impl Consumer {
             return;
         }
         self.released = token.0;
-        // Release: pairs with the producer's Acquire load, so all reads of the space are over before it is reused.
-        self.memory.index(RELEASED_AT).store(token.0, Ordering::Release);
+        self.memory.set_index(RELEASED_AT, token.0);
     }
 
     fn load_published(&mut self) -> Result<(), RingError> {
-        // Acquire: pairs with the producer's Release store, so the frames below the index are visible.
-        let published = self.memory.index(PUBLISHED_AT).load(Ordering::Acquire);
-        let sane = published >= self.published
-            && published.is_multiple_of(ALIGNMENT as u64)
-            && published - self.released <= self.memory.capacity() as u64;
-        if !sane {
-            return Err(self.memory.corrupt(PUBLISHED_AT, "bad published index"));
-        }
-        self.published = published;
+        let most = self.released + self.memory.capacity() as u64;
+        self.published = self.memory.index(PUBLISHED_AT, self.published, most)?;
         Ok(())
     }
 }
 
-impl Drop for Consumer {
+impl<S: Storage> Drop for Consumer<S> {
     fn drop(&mut self) {
         self.memory.free_end(End::Consumer);
     }

@@ -7,7 +7,8 @@
 //!
 //! The frame's payload is a reference: length (u64), crc32 of the message (u32), four zero bytes.
 
-use super::{RingError, RingMemory, spill_folder};
+use super::memory::spill_folder;
+use super::{RingError, RingMemory, Storage};
 use crate::map::Map;
 use rkyv::util::AlignedVec;
 use std::collections::BTreeMap;
@@ -107,7 +108,7 @@ impl Spills {
     /// Opens and checks the spill of the frame at `position`.
     pub(super) fn read(
         &self,
-        ring: &RingMemory,
+        ring: &RingMemory<impl Storage>,
         position: u64,
         reference: &[u8],
     ) -> Result<Spill, RingError> {

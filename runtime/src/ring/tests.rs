@@ -1,15 +1,16 @@
-//! Rings against a queue, with ends that die at any point, and against damage of any byte.
+//! Rings against a queue, with ends that die at any point.
 
 use super::*;
 use proptest::prelude::*;
 use std::collections::VecDeque;
+use std::path::PathBuf;
 
 /// Fills a message so that its contents tell which one it is.
-fn message(label: u64, bytes: usize) -> Vec<u8> {
+pub(super) fn message(label: u64, bytes: usize) -> Vec<u8> {
     (0..bytes).map(|k| (label as usize * 31 + k * 7) as u8).collect()
 }
 
-fn file_path(name: &str) -> PathBuf {
+pub(super) fn file_path(name: &str) -> PathBuf {
     let path = PathBuf::from(format!("/dev/shm/sakia-ring-test-{}-{name}", std::process::id()));
     // A run that was killed may have left it; usually there is nothing.
     let _ = RingMemory::remove(&path);
@@ -125,7 +126,7 @@ fn check_against_model(memory: &RingMemory, base: u64, moves: &[Move]) {
                 label = model.newest.as_ref().map_or(base, |(label, _)| *label);
                 assert_eq!(producer.published_label(), label);
                 let newest = model.newest.as_ref().map(|(_, bytes)| &bytes[..]);
-                assert_eq!(producer.newest(), (label, newest));
+                assert_eq!(producer.newest().expect("whole"), (label, newest));
             }
             Move::KillConsumer => {
                 drop(consumer);
@@ -140,7 +141,7 @@ fn check_against_model(memory: &RingMemory, base: u64, moves: &[Move]) {
 
 /// Spills are never more than the unreleased messages, the newest and what has just been appended.
 fn check_spills(memory: &RingMemory, model: &Model) {
-    let count = memory.0.spills.positions().expect("lists").len();
+    let count = memory.spills().positions().expect("lists").len();
     assert!(count <= model.kept.len() + model.unpublished.len() + 1 + memory.capacity() / 48);
 }
 
@@ -152,13 +153,6 @@ proptest! {
         capacity in 8u32..13, base in 0u64..1000, moves in moves()
     ) {
         check_against_model(&RingMemory::heap(1 << capacity, base), base, &moves);
-    }
-
-    #[test]
-    fn damage_of_any_byte_is_an_error_or_harmless(
-        at in 0usize..1 << 13, bit in 0u8..8, bytes in prop::collection::vec(0usize..200, 1..12)
-    ) {
-        check_damage(at % (FRAMES_AT + 1024), bit, &bytes);
     }
 }
 
@@ -178,44 +172,13 @@ proptest! {
     }
 }
 
-/// Flips one bit of a ring with some messages: whatever is still read must be what was written, in order.
-fn check_damage(at: usize, bit: u8, sizes: &[usize]) {
-    let memory = RingMemory::heap(1024, 5);
-    let mut written = Vec::new();
-    let mut producer = Producer::attach(&memory).expect("attaches");
-    for (k, &bytes) in sizes.iter().enumerate() {
-        let label = 6 + k as u64;
-        if producer.push(label, &message(label, bytes)).is_ok() {
-            written.push((label, message(label, bytes)));
-        }
-    }
-    drop(producer);
-    let word = memory.0.map.word(at / 8 * 8);
-    word.fetch_xor(1 << (at % 8 * 8 + usize::from(bit)), Ordering::Relaxed);
-    if let Ok(producer) = Producer::attach(&memory) {
-        let (label, newest) = producer.newest();
-        let known = written.iter().any(|(l, bytes)| *l == label && Some(&bytes[..]) == newest);
-        assert!(known || (label, newest) == (5, None), "a newest message that nobody wrote");
-    }
-    let Ok(mut consumer) = Consumer::attach(&memory) else { return };
-    let mut read = Vec::new();
-    while let Ok(Some(frame)) = consumer.peek() {
-        read.push((frame.label, frame.payload.to_vec()));
-        let token = frame.token;
-        consumer.advance(token);
-    }
-    // Indexes carry no checksum: a changed one may hide messages, as if they had been released or not been published.
-    let is_part = written.windows(read.len().max(1)).any(|part| part == read) || read.is_empty();
-    assert!(is_part, "bit {bit} of byte {at}: read {read:?} of {written:?}");
-}
-
 #[test]
 fn the_base_label_is_the_newest_before_the_first_message() {
     let memory = RingMemory::heap(256, 77);
     let mut producer = Producer::attach(&memory).expect("attaches");
-    assert_eq!(producer.newest(), (77, None));
+    assert_eq!(producer.newest().expect("whole"), (77, None));
     producer.push(80, b"abc").expect("room");
-    assert_eq!(producer.newest(), (80, Some(&b"abc"[..])));
+    assert_eq!(producer.newest().expect("whole"), (80, Some(&b"abc"[..])));
 }
 
 #[test]
@@ -231,8 +194,8 @@ fn the_newest_message_stays_until_the_next_one() {
             consumer.release(token);
             drop(producer);
             let producer = Producer::attach(&memory).expect("attaches");
-            assert_eq!(producer.newest(), (label, Some(&message(label, bytes)[..])));
-            assert!(memory.0.spills.positions().expect("lists").len() <= 1);
+            assert_eq!(producer.newest().expect("whole"), (label, Some(&message(label, bytes)[..])));
+            assert!(memory.spills().positions().expect("lists").len() <= 1);
         }
     }
 }
