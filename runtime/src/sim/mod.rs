@@ -106,6 +106,8 @@ pub struct Tally {
     pub writes: u64,
     /// Shards killed.
     pub kills: u64,
+    /// Of them, those that died while rows flowed into new views.
+    pub kills_in_backfill: u64,
     /// Recoveries that had to steer.
     pub steerings: u64,
     /// Times that all shards died and the machine was recovered, with or without the power going.
@@ -124,6 +126,7 @@ impl Tally {
         self.events += other.events;
         self.writes += other.writes;
         self.kills += other.kills;
+        self.kills_in_backfill += other.kills_in_backfill;
         self.steerings += other.steerings;
         self.power_losses += other.power_losses;
         self.front_deaths += other.front_deaths;

@@ -351,6 +351,7 @@ impl World {
         for id in self.shard_ids() {
             if self.rng.f64() < self.climate.victims && self.processes[usize::from(id.0)].is_some() {
                 self.tally.kills += 1;
+                self.tally.kills_in_backfill += u64::from(self.has_ticks(id));
                 self.kill(id);
                 any = true;
             }

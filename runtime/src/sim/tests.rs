@@ -19,6 +19,7 @@ fn all_seeds_end_right() {
     assert!(failures.is_empty(), "{} seeds fail, the first of them: {shown:#?}", failures.len());
     // A schedule in which nothing happens would pass too.
     assert!(tally.kills > 5 * seed_count());
+    assert!(tally.kills_in_backfill > seed_count() / 2, "{tally:?}");
     assert!(tally.steerings > seed_count());
     assert!(tally.power_losses > seed_count());
     assert!(tally.writes > 10 * seed_count());
