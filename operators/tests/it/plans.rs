@@ -3,7 +3,10 @@
 use operators::accumulator::Aggregate;
 use operators::expr::{col, lit};
 use operators::plan::{Operator, ViewInput};
-use operators::{Dataflow, JoinKind, OperatorId, Plan, PlanBuilder, PlanError, Stream, Type, asc, column};
+use operators::{
+    Dataflow, JoinKind, OperatorId, Plan, PlanBuilder, PlanError, Stream, TableId, Type, WriteKind, asc,
+    column,
+};
 
 fn builder() -> (PlanBuilder, Stream, Stream) {
     let mut p = PlanBuilder::new();
@@ -217,5 +220,37 @@ fn a_plan_from_elsewhere_is_checked() -> Result<(), PlanError> {
         }
     });
     assert_eq!(message, "exchange (operator 3): there is no column at 7");
+    Ok(())
+}
+
+#[test]
+fn what_is_dropped_is_refused_and_its_name_is_free() -> Result<(), PlanError> {
+    let (mut p, stories, votes) = builder();
+    let counts = p.aggregate(votes, &["user_id"], &[("n", Aggregate::Count)])?;
+    let view = p.view("counts", counts, &["user_id"], &[])?;
+    p.view("stories", stories, &["id"], &[])?;
+    let first = built(p);
+    let mut dataflow = Dataflow::new(0, 1);
+    dataflow.install(&first)?;
+    let exchange = first.nodes.iter().find(|node| matches!(node.operator, Operator::Exchange(_)));
+    let exchange = exchange.expect("votes are not by user").id;
+
+    let mut p = PlanBuilder::extend(first);
+    let message = p.drop_table("votes").expect_err("counts needs it").to_string();
+    assert_eq!(message, "table \"votes\": it is needed by counts");
+    p.drop_view("counts")?;
+    p.drop_table("votes")?;
+    assert!(p.drop_view("counts").is_err(), "it is gone");
+    let other = p.table("votes", &[column("x", Type::Int)], &["x"])?;
+    p.view("counts", other, &["x"], &[])?;
+    let second = p.build()?;
+    assert_eq!(shape(&second), "table dropped dropped dropped dropped dropped view table view");
+    dataflow.install(&second)?;
+    let refused = dataflow.scan(view).expect_err("it is dropped").to_string();
+    assert_eq!(refused, "view \"counts\" has been dropped");
+    let refused = dataflow.write(TableId(1), WriteKind::Insert, &[]).expect_err("it is dropped").to_string();
+    assert_eq!(refused, "table \"votes\" has been dropped");
+    dataflow.apply(exchange, &[]);
+    assert!(dataflow.scan(second.view("counts")?.id).is_ok());
     Ok(())
 }
