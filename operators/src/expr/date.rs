@@ -231,7 +231,7 @@ pub(super) fn truncate(unit: Unit, timestamp: i64) -> Option<i64> {
 }
 
 /// A date as text: `2013-02-28`.
-pub(super) fn parse_date(text: &str) -> Option<i64> {
+pub fn parse_date(text: &str) -> Option<i64> {
     let mut reader = Reader { rest: text.trim() };
     let days = reader.date()?;
     reader.rest.is_empty().then_some(days)
@@ -239,7 +239,7 @@ pub(super) fn parse_date(text: &str) -> Option<i64> {
 
 /// A timestamp as text: `2013-02-28 09:05`, with seconds, fraction, `T`, and an offset (`Z`, `+01`, `-05:30`), which
 /// is taken off; or a date alone.
-pub(super) fn parse_timestamp(text: &str) -> Option<i64> {
+pub fn parse_timestamp(text: &str) -> Option<i64> {
     let mut reader = Reader { rest: text.trim() };
     let days = reader.date()?;
     if reader.rest.is_empty() {

@@ -41,6 +41,9 @@ pub(super) enum Function {
     Sign,
     Power,
     Sqrt,
+    /// The integer itself, if it lies in this range.
+    InRange(i64, i64),
+    Float4,
     Extract(Field),
     DateTrunc(Unit),
     MakeDate,
@@ -125,6 +128,9 @@ pub(super) const SIGNATURES: &[Signature] = {
         signature("power", F::Power, &[FLOAT, FLOAT], 0, Some(Float)),
         signature("pow", F::Power, &[FLOAT, FLOAT], 0, Some(Float)),
         signature("sqrt", F::Sqrt, &[FLOAT], 0, Some(Float)),
+        signature("int2", F::InRange(i16::MIN as i64, i16::MAX as i64), &[INT], 0, Some(Int)),
+        signature("int4", F::InRange(i32::MIN as i64, i32::MAX as i64), &[INT], 0, Some(Int)),
+        signature("float4", F::Float4, &[FLOAT], 0, Some(Float)),
         signature("make_date", F::MakeDate, &[INT, INT, INT], 0, Some(Date)),
         signature("make_timestamp", F::MakeTimestamp, &[INT, INT, INT, INT, INT, FLOAT], 0, Some(Timestamp)),
         signature("to_timestamp", F::ToTimestamp, &[FLOAT], 0, Some(Timestamp)),
@@ -241,6 +247,9 @@ impl Function {
             (Function::Round, [Datum::Int(digits)]) => {
                 number::numeric_to_int(number::numeric_round(Decimal::from(first), *digits)?).map(Datum::Int)
             }
+            (Function::InRange(least, greatest), []) => {
+                (least..=greatest).contains(&first).then_some(Datum::Int(first))
+            }
             (Function::MakeDate, [Datum::Int(month), Datum::Int(day)]) => {
                 date::date_from_civil(first, *month, *day).map(Datum::Date)
             }
@@ -272,6 +281,8 @@ impl Function {
             (Function::Round, [Datum::Int(digits)]) => number::float_round(first, *digits),
             (Function::Power, [Datum::Float(exponent)]) => number::float_power(first, *exponent)?,
             (Function::Sqrt, []) => number::float_sqrt(first)?,
+            #[expect(clippy::cast_possible_truncation, reason = "that is what is asked for")]
+            (Function::Float4, []) => f64::from(first as f32),
             (Function::ToTimestamp, []) => return micros(first).map(Datum::Timestamp),
             _ => unreachable!("{self:?} does not take a float and {rest:?}"),
         };

@@ -39,7 +39,7 @@ use crate::value::Type;
 
 /// Division of the civil calendar, for code that makes or prints dates outside of expressions.
 pub mod calendar {
-    pub use super::date::{date_from_civil, timestamp_from_civil};
+    pub use super::date::{date_from_civil, parse_date, parse_timestamp, timestamp_from_civil};
     pub use super::format::datum_text;
 }
 
@@ -178,7 +178,8 @@ pub fn any<E: Into<Expr>>(conditions: impl IntoIterator<Item = E>) -> Expr {
 /// A function by name. Text: `lower`, `upper`, `length` (characters; bytes of a bytea), `octet_length`, `substr`,
 /// `trim`, `ltrim`, `rtrim`, `replace`, `concat` (skips NULLs), `left`, `right`, `lpad`, `rpad`, `reverse`,
 /// `position(needle, text)`, `strpos`/`instr(text, needle)`, `starts_with`. Numbers: `abs`, `round`, `floor`, `ceil`,
-/// `trunc`, `sign`, `mod`, `power`, `sqrt`, `least`, `greatest` (any comparable type; skip NULLs). Dates:
+/// `trunc`, `sign`, `mod`, `power`, `sqrt`, `least`, `greatest` (any comparable type; skip NULLs), `int2`, `int4` (the
+/// integer, if it has so many bytes), `float4` (the nearest float of 32 bits). Dates:
 /// `extract(field, t)`, `date_trunc(unit, t)`, `make_date(y, m, d)`, `make_timestamp(y, m, d, h, m, s)`,
 /// `to_timestamp(seconds)`, `add_seconds(t, seconds)`, `date(t)`.
 pub fn call<E: Into<Expr>>(function: &str, arguments: impl IntoIterator<Item = E>) -> Expr {

@@ -1,0 +1,365 @@
+//! The catalogue: tables and views by their SQL names, and the plan of everything.
+//!
+//! It changes by entries alone. Binding a definition makes an [`Entry`] and changes nothing; [`Catalog::apply`] takes
+//! it, at once and at every start, so a catalogue is what its entries make it. An entry does not depend on how a later
+//! version would bind the same text: it carries what it adds, to the plan and to the names.
+//!
+//! Names in the plan are those of SQL. Numbers of the plan are never given again, so what is dropped leaves a gap.
+
+#![allow(missing_docs, reason = "rkyv derives resolvers whose fields carry no documentation")]
+
+use crate::error::{Result, SqlError};
+use crate::sql_type::SqlType;
+use operators::expr::Literal;
+use operators::order::Order;
+use operators::plan::{Dropped, NodeSpec, Operator, TableSpec, ViewSpec};
+use operators::{Column, Plan, PlanBuilder, Stream, TableId, ViewId};
+
+/// A value for a column that an INSERT leaves out.
+#[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub enum DefaultValue {
+    /// A constant.
+    Constant(Literal),
+    /// The time of the statement.
+    Now,
+}
+
+/// A column as SQL sees it.
+#[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct ColumnDef {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: SqlType,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+    /// What an INSERT that leaves it out puts there; NULL if there is nothing.
+    pub default: Option<DefaultValue>,
+}
+
+/// A way to find rows: a view of the engine with a lookup key.
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct AccessPath {
+    /// The name of the index; that of the object itself for the first.
+    pub name: String,
+    /// The engine's `ViewId`.
+    pub view: u32,
+    /// The key's columns, in the order in which lookups give them; none means that all rows have one key.
+    pub key: Vec<u16>,
+}
+
+/// What an object is.
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub enum ObjectKind {
+    /// Takes writes.
+    Table {
+        /// The engine's `TableId`.
+        table: u32,
+        /// The primary key.
+        key: Vec<u16>,
+    },
+    /// Kept up to date.
+    MaterializedView,
+    /// A query by name; `query` is its text.
+    View {
+        /// As it was given.
+        query: String,
+    },
+}
+
+/// A table or a view.
+#[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Object {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Its columns. The rows of the engine have these first and may have more behind them, by which they are ordered.
+    pub columns: Vec<ColumnDef>,
+    /// Ways to find its rows, the first one being its own.
+    pub paths: Vec<AccessPath>,
+    /// Columns that no two rows agree in, if some are known.
+    pub unique: Option<Vec<u16>>,
+    /// The order of its rows where a query asks for none: column (of the engine's row) and whether descending.
+    pub order: Vec<(u16, bool)>,
+    /// What is read when there is no row: that of an aggregate over nothing.
+    pub empty_row: Option<Vec<Literal>>,
+    /// Objects that it is made from.
+    pub depends: Vec<String>,
+    /// The statement that made it.
+    pub sql: String,
+}
+
+impl Object {
+    /// The column of this name.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The table's number and primary key, if this is a table.
+    pub fn table(&self) -> Option<(TableId, &[u16])> {
+        match &self.kind {
+            ObjectKind::Table { table, key } => Some((TableId(*table), key)),
+            _ => None,
+        }
+    }
+
+    /// The path that has the object's name. A view that is only a query has none, and must not be asked.
+    pub(crate) fn own_path(&self) -> &AccessPath {
+        self.paths.first().expect("tables and materialized views have a key")
+    }
+
+    /// What messages call it.
+    pub fn kind_name(&self) -> &'static str {
+        match self.kind {
+            ObjectKind::Table { .. } => "table",
+            ObjectKind::MaterializedView => "materialized view",
+            ObjectKind::View { .. } => "view",
+        }
+    }
+}
+
+/// What a plan has beyond an earlier one.
+#[derive(Debug, Clone, Default, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Extension {
+    /// Tables of the plan before it.
+    pub tables_before: u32,
+    /// Nodes of the plan before it.
+    pub nodes_before: u32,
+    /// Views of the plan before it.
+    pub views_before: u32,
+    /// What it adds.
+    pub tables: Vec<TableSpec>,
+    /// What it adds.
+    pub nodes: Vec<NodeSpec>,
+    /// What it adds.
+    pub views: Vec<ViewSpec>,
+    /// Nodes that were there before it and are dropped by it.
+    pub dropped: Vec<DroppedNode>,
+}
+
+/// A node that an extension drops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct DroppedNode {
+    /// Its number.
+    pub node: u32,
+    /// As the plan has it.
+    pub dropped: Dropped,
+}
+
+impl Extension {
+    /// What `after` has beyond `before`, which it continues.
+    pub fn between(before: &Plan, after: &Plan) -> Self {
+        let changed = before.nodes.iter().zip(&after.nodes).filter(|(old, new)| old.operator != new.operator);
+        let dropped = changed.map(|(_, new)| match &new.operator {
+            Operator::Dropped(dropped) => DroppedNode { node: new.id.0, dropped: *dropped },
+            other => unreachable!("a plan that continues another only drops, but has {other:?}"),
+        });
+        Extension {
+            dropped: dropped.collect(),
+            tables_before: before.tables.len() as u32,
+            nodes_before: before.nodes.len() as u32,
+            views_before: before.views.len() as u32,
+            tables: after.tables[before.tables.len()..].to_vec(),
+            nodes: after.nodes[before.nodes.len()..].to_vec(),
+            views: after.views[before.views.len()..].to_vec(),
+        }
+    }
+
+    /// Adds it to `plan`; false, and nothing done, if that is not the plan it was made for.
+    pub fn extend(&self, plan: &mut Plan) -> bool {
+        let known = self.dropped.iter().all(|dropped| dropped.node < self.nodes_before);
+        let fits = known
+            && plan.tables.len() == self.tables_before as usize
+            && plan.nodes.len() == self.nodes_before as usize
+            && plan.views.len() == self.views_before as usize;
+        if fits {
+            plan.tables.extend_from_slice(&self.tables);
+            plan.nodes.extend_from_slice(&self.nodes);
+            plan.views.extend_from_slice(&self.views);
+            for DroppedNode { node, dropped } in &self.dropped {
+                plan.nodes[*node as usize].operator = Operator::Dropped(*dropped);
+            }
+        }
+        fits
+    }
+}
+
+/// What an entry does to the names.
+#[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub enum Change {
+    /// A new table or view.
+    Create(Object),
+    /// Another way to find the rows of an object.
+    CreateIndex {
+        /// The object's name.
+        on: String,
+        /// The index.
+        path: AccessPath,
+    },
+    /// These objects are gone.
+    Drop(Vec<String>),
+    /// This index is gone.
+    DropIndex {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// One change of the catalogue, to be made durable before it is applied.
+#[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Entry {
+    /// The statement.
+    pub sql: String,
+    /// What it does to the names.
+    pub change: Change,
+    /// What it does to the plan.
+    pub extension: Extension,
+}
+
+/// All tables and views.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    objects: Vec<Object>,
+    plan: Plan,
+}
+
+impl Catalog {
+    /// An empty catalogue.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The plan of everything.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The tables and views in the order of their making.
+    pub fn objects(&self) -> &[Object] {
+        &self.objects
+    }
+
+    /// The table or view of this name.
+    pub fn find(&self, name: &str) -> Option<&Object> {
+        self.objects.iter().find(|object| object.name == name)
+    }
+
+    /// The table or view of this name, or the error that names it.
+    pub fn object(&self, name: &str) -> Result<&Object> {
+        self.find(name).ok_or_else(|| {
+            let there: Vec<&str> = self.objects.iter().map(|object| object.name.as_str()).collect();
+            let error = SqlError::new("42P01", format!("relation {name:?} does not exist"));
+            if there.is_empty() {
+                error.hint("There are no tables yet; make one with CREATE TABLE.")
+            } else {
+                error.hint(format!("There are: {}.", there.join(", ")))
+            }
+        })
+    }
+
+    /// Whether a table, a view or an index has this name.
+    pub fn is_taken(&self, name: &str) -> bool {
+        self.objects
+            .iter()
+            .any(|object| object.name == name || object.paths.iter().any(|path| path.name == name))
+    }
+
+    /// Objects that are made from `name`, directly or not, those made last first.
+    pub fn dependents(&self, name: &str) -> Vec<String> {
+        let mut found = vec![name.to_owned()];
+        // An object only depends on older ones.
+        for object in &self.objects {
+            if object.depends.iter().any(|on| found.contains(on)) {
+                found.push(object.name.clone());
+            }
+        }
+        found.remove(0);
+        found.reverse();
+        found
+    }
+
+    /// Takes an entry. After an error nothing has changed.
+    pub fn apply(&mut self, entry: &Entry) -> Result<()> {
+        let stale = || {
+            SqlError::new("40001", "the catalogue has changed since the statement was bound")
+                .hint("Run the statement again.")
+        };
+        match &entry.change {
+            Change::Create(object) if self.is_taken(&object.name) => return Err(stale()),
+            Change::CreateIndex { on, path } if self.find(on).is_none() || self.is_taken(&path.name) => {
+                return Err(stale());
+            }
+            Change::Drop(names) if names.iter().any(|name| self.find(name).is_none()) => return Err(stale()),
+            _ => {}
+        }
+        if !entry.extension.extend(&mut self.plan) {
+            return Err(stale());
+        }
+        match &entry.change {
+            Change::Create(object) => self.objects.push(object.clone()),
+            Change::CreateIndex { on, path } => {
+                let object = self.objects.iter_mut().find(|object| object.name == *on);
+                object.expect("it was looked for").paths.push(path.clone());
+            }
+            Change::Drop(names) => self.objects.retain(|object| !names.contains(&object.name)),
+            Change::DropIndex { name } => {
+                for object in &mut self.objects {
+                    let own = object.name.clone();
+                    object.paths.retain(|path| path.name != *name || path.name == own);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A builder that continues the plan.
+    pub(crate) fn builder(&self) -> PlanBuilder {
+        PlanBuilder::extend(self.plan.clone())
+    }
+
+    /// The rows of an object as a stream for a builder that continues the plan.
+    pub(crate) fn stream(&self, object: &Object, builder: &PlanBuilder) -> Result<Stream> {
+        Ok(match &object.kind {
+            ObjectKind::Table { table, .. } => {
+                builder.table_stream(&self.plan.tables[*table as usize].name)?
+            }
+            _ => builder.view_stream(&self.view(object.own_path()).name)?,
+        })
+    }
+
+    /// A name that no table and no view of the plan has, made of `name`.
+    pub(crate) fn plan_name(&self, name: &str) -> String {
+        let taken = |name: &str| {
+            self.plan.live_tables().any(|table| table.name == name)
+                || self.plan.live_views().any(|view| view.name == name)
+        };
+        if !taken(name) {
+            return name.to_owned();
+        }
+        (2u32..).map(|number| format!("{name}#{number}")).find(|name| !taken(name)).expect("numbers go on")
+    }
+
+    /// The columns of an object's rows in the engine.
+    pub(crate) fn engine_columns(&self, object: &Object) -> &[Column] {
+        &self.view(object.own_path()).columns
+    }
+
+    /// The view of the engine that a path reads.
+    pub fn view(&self, path: &AccessPath) -> &ViewSpec {
+        &self.plan.views[ViewId(path.view).0 as usize]
+    }
+
+    /// The order of an object's rows, by the names that its operator's columns have.
+    pub(crate) fn plan_order(&self, object: &Object) -> Vec<Order> {
+        let columns = self.engine_columns(object);
+        object
+            .order
+            .iter()
+            .map(|(at, descending)| Order {
+                column: columns[usize::from(*at)].name.clone(),
+                descending: *descending,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,420 @@
+//! Definitions: tables, views, indexes, and their end. Each becomes an entry of the catalogue.
+
+use crate::catalog::{
+    AccessPath, Catalog, Change, ColumnDef, DefaultValue, Entry, Extension, Object, ObjectKind,
+};
+use crate::error::{Result, SqlError};
+use crate::expression::Binder;
+use crate::names::{fold, new_name, object_name, unqualified};
+use crate::parameters::Parameters;
+use crate::planner::{Planner, Relation};
+use crate::scope::Scope;
+use crate::sql_type::SqlType;
+use operators::expr::Literal;
+use operators::{Column, Datum, PlanBuilder, RowBuilder, Type};
+use sqlparser::ast::{
+    ColumnOption, CreateIndex, CreateTable, CreateTableOptions, CreateView, Expr as Ast, Ident, IndexColumn,
+    SqlOption, TableConstraint, Value,
+};
+
+/// What a definition comes to.
+#[derive(Debug, Clone)]
+pub enum Definition {
+    /// An entry to make durable and apply.
+    Entry(Box<Entry>),
+    /// `IF [NOT] EXISTS` has found that there is nothing to do; the text is a notice for the client.
+    Nothing(String),
+}
+
+impl Catalog {
+    fn entry(&self, sql: &str, change: Change, builder: PlanBuilder) -> Result<Definition> {
+        let after = builder.build()?;
+        let extension = Extension::between(self.plan(), &after);
+        Ok(Definition::Entry(Box::new(Entry { sql: sql.to_owned(), change, extension })))
+    }
+
+    /// The name of a new object; nothing if it is there already and that is fine.
+    fn free_name(&self, ident: &Ident, if_not_exists: bool) -> Result<Option<String>> {
+        let name = new_name(ident)?;
+        match (self.is_taken(&name), if_not_exists) {
+            (false, _) => Ok(Some(name)),
+            (true, true) => Ok(None),
+            (true, false) => {
+                Err(SqlError::new("42P07", format!("relation {name:?} already exists")).at(ident.span))
+            }
+        }
+    }
+}
+
+fn already(ident: &Ident) -> Definition {
+    Definition::Nothing(format!("relation {:?} already exists, skipping", fold(ident)))
+}
+
+/// CREATE TABLE. A table needs a primary key: it says which shard owns a row, and which row a write means.
+pub(crate) fn create_table(catalog: &Catalog, create: &CreateTable, sql: &str) -> Result<Definition> {
+    let refused = [
+        (create.temporary, "a temporary table"),
+        (create.query.is_some(), "CREATE TABLE AS"),
+        (create.like.is_some(), "CREATE TABLE LIKE"),
+        (create.inherits.is_some(), "INHERITS"),
+        (create.partition_by.is_some() || create.partition_of.is_some(), "partitioning"),
+        (create.or_replace, "OR REPLACE"),
+    ];
+    if let Some((_, what)) = refused.iter().find(|(there, _)| *there) {
+        return Err(SqlError::unsupported(what));
+    }
+    let ident = unqualified(&create.name)?;
+    let Some(name) = catalog.free_name(ident, create.if_not_exists)? else { return Ok(already(ident)) };
+    let mut columns: Vec<ColumnDef> = Vec::new();
+    let mut key: Vec<u16> = Vec::new();
+    for column in &create.columns {
+        let def = column_def(column, &mut key, columns.len() as u16)?;
+        if columns.iter().any(|other| other.name == def.name) {
+            return Err(SqlError::new("42701", format!("column {:?} specified more than once", def.name))
+                .at(column.name.span));
+        }
+        columns.push(def);
+    }
+    for constraint in &create.constraints {
+        let TableConstraint::PrimaryKey(primary) = constraint else {
+            return Err(constraint_error(&constraint.to_string()));
+        };
+        if !key.is_empty() {
+            return Err(SqlError::new("42P16", format!("table {name:?} has two primary keys")));
+        }
+        key = index_columns(&columns, &primary.columns)?;
+    }
+    if key.is_empty() {
+        return Err(SqlError::new("42P16", format!("table {name:?} has no primary key"))
+            .detail("The primary key says which shard owns a row and which row a write means.")
+            .hint("Add PRIMARY KEY to a column, or PRIMARY KEY (a, b) after the columns."));
+    }
+    for at in &key {
+        columns[usize::from(*at)].nullable = false;
+    }
+    let engine: Vec<Column> = columns
+        .iter()
+        .map(|column| Column { name: column.name.clone(), ty: column.ty.engine(), nullable: column.nullable })
+        .collect();
+    let key_names: Vec<&str> = key.iter().map(|at| columns[usize::from(*at)].name.as_str()).collect();
+    let mut builder = catalog.builder();
+    let plan_name = catalog.plan_name(&name);
+    let stream = builder.table(&plan_name, &engine, &key_names)?;
+    let view = builder.view(&plan_name, stream, &key_names, &[])?;
+    let object = Object {
+        name: name.clone(),
+        kind: ObjectKind::Table { table: catalog.plan().tables.len() as u32, key: key.clone() },
+        columns,
+        paths: vec![AccessPath { name, view: view.0, key: key.clone() }],
+        unique: Some(key),
+        order: Vec::new(),
+        empty_row: None,
+        depends: Vec::new(),
+        sql: sql.to_owned(),
+    };
+    catalog.entry(sql, Change::Create(object), builder)
+}
+
+fn constraint_error(what: &str) -> SqlError {
+    SqlError::unsupported(format!("the constraint {what}"))
+        .hint("There are PRIMARY KEY, NOT NULL and DEFAULT.")
+}
+
+fn column_def(column: &sqlparser::ast::ColumnDef, key: &mut Vec<u16>, number: u16) -> Result<ColumnDef> {
+    let ty = SqlType::from_ast(&column.data_type).map_err(|error| error.at(column.name.span))?;
+    let mut def = ColumnDef { name: new_name(&column.name)?, ty, nullable: true, default: None };
+    for option in &column.options {
+        match &option.option {
+            ColumnOption::Null => {}
+            ColumnOption::NotNull => def.nullable = false,
+            ColumnOption::PrimaryKey(_) if key.is_empty() => key.push(number),
+            ColumnOption::Default(ast) => def.default = default(ast, ty)?,
+            other => return Err(constraint_error(&other.to_string()).at(column.name.span)),
+        }
+    }
+    Ok(def)
+}
+
+/// A constant, or the time.
+fn default(ast: &Ast, ty: SqlType) -> Result<Option<DefaultValue>> {
+    let nothing = Scope::default();
+    let parameters = Parameters::new(&[]);
+    let binder = Binder::new(&nothing, &parameters);
+    let typed = binder.bind(ast)?;
+    if !parameters.types().is_empty() {
+        return Err(SqlError::new("42P02", "there are no parameters in a DEFAULT"));
+    }
+    if typed.expr == parameters.now()? && ty.is_time() {
+        return Ok(Some(DefaultValue::Now));
+    }
+    let expr = crate::write::assigned(typed, ty, &parameters)?;
+    let no_now =
+        || SqlError::unsupported(format!("the default {ast}")).hint("A default is a constant or now().");
+    let (bound, _) = expr.resolve(&[]).map_err(|_| no_now())?;
+    let mut builder = RowBuilder::new();
+    builder.start(0);
+    let scratch = operators::expr::Scratch::new();
+    let value = Literal::from(bound.eval(builder.finish(), &scratch));
+    let value = crate::text::fit(ty, value)?;
+    Ok((value != Literal::Null).then_some(DefaultValue::Constant(value)))
+}
+
+/// The positions of the columns that a key or an index lists.
+fn index_columns(columns: &[ColumnDef], list: &[IndexColumn]) -> Result<Vec<u16>> {
+    let mut key = Vec::new();
+    for column in list {
+        let Ast::Identifier(name) = &column.column.expr else {
+            return Err(SqlError::unsupported(format!("the expression {} in a key", column.column.expr)));
+        };
+        let at = named_column(columns, &fold(name)).map_err(|error| error.at(name.span))?;
+        if key.contains(&at) {
+            return Err(SqlError::new("42701", format!("column {:?} is in the key twice", fold(name))));
+        }
+        key.push(at);
+    }
+    Ok(key)
+}
+
+fn named_column(columns: &[ColumnDef], name: &str) -> Result<u16> {
+    let at = columns.iter().position(|column| column.name == name);
+    at.map(|at| at as u16).ok_or_else(|| {
+        let there: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        SqlError::new("42703", format!("column {name:?} does not exist"))
+            .hint(format!("There are: {}.", there.join(", ")))
+    })
+}
+
+/// CREATE VIEW and CREATE MATERIALIZED VIEW.
+pub(crate) fn create_view(catalog: &Catalog, create: &CreateView, sql: &str) -> Result<Definition> {
+    if create.or_replace || create.temporary {
+        return Err(SqlError::unsupported("OR REPLACE and TEMPORARY views").hint("Drop the view first."));
+    }
+    let ident = unqualified(&create.name)?;
+    let Some(name) = catalog.free_name(ident, create.if_not_exists)? else { return Ok(already(ident)) };
+    let parameters = Parameters::forbidden("a view");
+    let mut planner = Planner::new(catalog, &parameters);
+    let mut relation = planner.query(&create.query)?;
+    if create.columns.len() > relation.columns.len() {
+        return Err(SqlError::syntax("CREATE VIEW specifies more column names than columns"));
+    }
+    for (column, given) in relation.columns.iter_mut().zip(&create.columns) {
+        column.name = new_name(&given.name)?;
+    }
+    let columns = view_columns(&planner, &relation)?;
+    let object = Object {
+        name: name.clone(),
+        kind: ObjectKind::View { query: create.query.to_string() },
+        columns,
+        paths: Vec::new(),
+        unique: None,
+        order: Vec::new(),
+        empty_row: None,
+        depends: std::mem::take(&mut planner.depends),
+        sql: sql.to_owned(),
+    };
+    if !create.materialized {
+        return catalog.entry(sql, Change::Create(object), catalog.builder());
+    }
+    materialized(catalog, planner, relation, object, &create.options)
+}
+
+fn view_columns(planner: &Planner<'_>, relation: &Relation) -> Result<Vec<ColumnDef>> {
+    let mut columns: Vec<ColumnDef> = Vec::new();
+    for (at, column) in relation.columns.iter().enumerate() {
+        assert_eq!(column.at, at, "what SQL sees comes first");
+        if columns.iter().any(|other| other.name == column.name) {
+            return Err(SqlError::new("42701", format!("column {:?} specified more than once", column.name))
+                .hint("Give one of them another name with AS."));
+        }
+        let nullable = planner.builder.columns(relation.stream)[at].nullable;
+        columns.push(ColumnDef { name: column.name.clone(), ty: column.ty, nullable, default: None });
+    }
+    Ok(columns)
+}
+
+fn materialized(
+    catalog: &Catalog,
+    mut planner: Planner<'_>,
+    relation: Relation,
+    mut object: Object,
+    options: &CreateTableOptions,
+) -> Result<Definition> {
+    let visible = object.columns.len();
+    let unique = relation.unique.filter(|key| key.iter().all(|at| *at < visible));
+    let key = match key_option(options, &object.columns)? {
+        Some(key) => key,
+        None if relation.limited => Vec::new(),
+        None => match &unique {
+            Some(unique) => unique.iter().map(|at| *at as u16).collect(),
+            None => vec![0],
+        },
+    };
+    let at: Vec<usize> = key.iter().map(|at| usize::from(*at)).collect();
+    let names = planner.names_at(relation.stream, &at);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let order = planner.plan_order(relation.stream, &relation.order);
+    let plan_name = catalog.plan_name(&object.name);
+    let view = planner.builder.view(&plan_name, relation.stream, &names, &order)?;
+    object.kind = ObjectKind::MaterializedView;
+    object.paths = vec![AccessPath { name: object.name.clone(), view: view.0, key }];
+    object.unique = unique.map(|key| key.into_iter().map(|at| at as u16).collect());
+    object.order = relation.order.iter().map(|(at, descending)| (*at as u16, *descending)).collect();
+    object.empty_row = relation.empty_row.map(|row| empty_row(&row, visible)).transpose()?;
+    let sql = object.sql.clone();
+    catalog.entry(&sql, Change::Create(object), planner.builder)
+}
+
+/// The row of an aggregate over nothing.
+pub(crate) fn empty_row(exprs: &[operators::expr::Expr], visible: usize) -> Result<Vec<Literal>> {
+    let mut builder = RowBuilder::new();
+    builder.start(0);
+    let row = builder.finish();
+    exprs[..visible]
+        .iter()
+        .map(|expr| {
+            let scratch = operators::expr::Scratch::new();
+            let (bound, _) = expr.resolve(&[])?;
+            Ok(Literal::from(bound.eval(row, &scratch)))
+        })
+        .collect()
+}
+
+/// The columns of `WITH (key = 'a, b')`.
+fn key_option(options: &CreateTableOptions, columns: &[ColumnDef]) -> Result<Option<Vec<u16>>> {
+    let options = match options {
+        CreateTableOptions::None => return Ok(None),
+        CreateTableOptions::With(options) => options,
+        other => return Err(SqlError::unsupported(other.to_string())),
+    };
+    let mut key = None;
+    for option in options {
+        let SqlOption::KeyValue { key: name, value: Ast::Value(value) } = option else {
+            return Err(SqlError::unsupported(format!("the option {option}")));
+        };
+        let Value::SingleQuotedString(list) = &value.value else {
+            return Err(SqlError::unsupported(format!("the option {option}")).hint("Write key = 'a, b'."));
+        };
+        if fold(name) != "key" {
+            return Err(SqlError::unsupported(format!("the option {name}")).hint("There is: key."));
+        }
+        let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+        key = Some(names.map(|name| named_column(columns, name)).collect::<Result<Vec<u16>>>()?);
+    }
+    Ok(key)
+}
+
+/// CREATE INDEX: another key by which rows are looked up.
+pub(crate) fn create_index(catalog: &Catalog, create: &CreateIndex, sql: &str) -> Result<Definition> {
+    if create.unique || create.predicate.is_some() || !create.include.is_empty() {
+        return Err(SqlError::unsupported("UNIQUE, WHERE and INCLUDE of an index"));
+    }
+    let object = catalog.object(&object_name(&create.table_name)?)?;
+    if matches!(object.kind, ObjectKind::View { .. }) {
+        return Err(SqlError::new("42809", format!("{:?} is a view without rows of its own", object.name))
+            .hint("Make it a materialized view."));
+    }
+    let key = index_columns(&object.columns, &create.columns)?;
+    let name = match &create.name {
+        Some(name) => {
+            let ident = unqualified(name)?;
+            match catalog.free_name(ident, create.if_not_exists)? {
+                Some(name) => name,
+                None => return Ok(already(ident)),
+            }
+        }
+        None => index_name(catalog, object, &key),
+    };
+    let mut builder = catalog.builder();
+    let stream = catalog.stream(object, &builder)?;
+    let names: Vec<String> =
+        key.iter().map(|at| builder.columns(stream)[usize::from(*at)].name.clone()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let view = builder.view(&catalog.plan_name(&name), stream, &names, &catalog.plan_order(object))?;
+    let path = AccessPath { name, view: view.0, key };
+    catalog.entry(sql, Change::CreateIndex { on: object.name.clone(), path }, builder)
+}
+
+fn index_name(catalog: &Catalog, object: &Object, key: &[u16]) -> String {
+    let columns: Vec<&str> = key.iter().map(|at| object.columns[usize::from(*at)].name.as_str()).collect();
+    let base = format!("{}_{}_idx", object.name, columns.join("_"));
+    let numbered = (1u32..).map(|number| format!("{base}{number}"));
+    std::iter::once(base.clone()).chain(numbered).find(|name| !catalog.is_taken(name)).expect("numbers go on")
+}
+
+/// DROP TABLE, DROP VIEW, DROP MATERIALIZED VIEW, DROP INDEX.
+pub(crate) fn drop(
+    catalog: &Catalog,
+    kind: &str,
+    names: &[String],
+    (if_exists, cascade): (bool, bool),
+    sql: &str,
+) -> Result<Definition> {
+    let mut gone: Vec<String> = Vec::new();
+    for name in names {
+        let is_index = catalog
+            .objects()
+            .iter()
+            .any(|o| o.name != *name && o.paths.iter().any(|path| path.name == *name));
+        if kind == "index" && is_index {
+            let mut builder = catalog.builder();
+            let paths = catalog.objects().iter().flat_map(|object| &object.paths);
+            for path in paths.filter(|path| path.name == *name) {
+                builder.drop_view(&catalog.view(path).name)?;
+            }
+            return catalog.entry(sql, Change::DropIndex { name: name.clone() }, builder);
+        }
+        match catalog.find(name) {
+            Some(object) if object.kind_name() == kind => {}
+            Some(object) => {
+                return Err(SqlError::new("42809", format!("{name:?} is not a {kind}"))
+                    .hint(format!("Use DROP {}.", object.kind_name().to_uppercase())));
+            }
+            None if if_exists => continue,
+            None => return Err(SqlError::new("42P01", format!("{kind} {name:?} does not exist"))),
+        }
+        let dependents = catalog.dependents(name);
+        let left: Vec<&String> = dependents.iter().filter(|other| !names.contains(other)).collect();
+        if !cascade && !left.is_empty() {
+            return Err(SqlError::new("2BP01", format!("cannot drop {name:?}: other objects depend on it"))
+                .detail(format!("They are: {}.", dependents.join(", ")))
+                .hint("Use DROP ... CASCADE to drop them too."));
+        }
+        for name in dependents.into_iter().chain([name.clone()]) {
+            if !gone.contains(&name) {
+                gone.push(name);
+            }
+        }
+    }
+    if gone.is_empty() {
+        let names = names.join(", ");
+        return Ok(Definition::Nothing(format!("{kind} {names:?} does not exist, skipping")));
+    }
+    let mut builder = catalog.builder();
+    for name in &gone {
+        drop_operators(catalog, catalog.object(name)?, &mut builder)?;
+    }
+    catalog.entry(sql, Change::Drop(gone), builder)
+}
+
+fn drop_operators(catalog: &Catalog, object: &Object, builder: &mut PlanBuilder) -> Result<()> {
+    for path in &object.paths {
+        builder.drop_view(&catalog.view(path).name)?;
+    }
+    if let Some((table, _)) = object.table() {
+        builder.drop_table(&catalog.plan().tables[table.0 as usize].name)?;
+    }
+    Ok(())
+}
+
+/// The value that an INSERT puts where a column is left out.
+pub(crate) fn default_value(column: &ColumnDef, now: i64) -> Literal {
+    match &column.default {
+        None => Literal::Null,
+        Some(DefaultValue::Constant(value)) => value.clone(),
+        Some(DefaultValue::Now) if column.ty.engine() == Type::Date => {
+            const DAY: i64 = 86_400_000_000;
+            Literal::from(Datum::Date(now.div_euclid(DAY)))
+        }
+        Some(DefaultValue::Now) => Literal::Timestamp(now),
+    }
+}

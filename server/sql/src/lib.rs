@@ -1,0 +1,103 @@
+//! SQL for Sakia: from a statement's text to what a front carries out. Pure: no threads, files, sockets or clocks.
+//!
+//! ```
+//! use operators::expr::Literal;
+//! use sql::{Bound, Catalog, Context, Definition, bind, parse};
+//!
+//! let mut catalog = Catalog::new();
+//! for statement in parse(
+//!     "CREATE TABLE votes (story bigint, who text, PRIMARY KEY (story, who));
+//!      CREATE MATERIALIZED VIEW counts AS SELECT story, count(*) AS votes FROM votes GROUP BY story",
+//! )? {
+//!     if let Bound::Define(Definition::Entry(entry)) = bind(&catalog, &statement, &[])?.bound {
+//!         // Make the entry durable and install catalog.plan() on the shards here.
+//!         catalog.apply(&entry)?;
+//!     }
+//! }
+//! let select = &parse("SELECT votes FROM counts WHERE story = $1")?[0];
+//! let prepared = bind(&catalog, select, &[])?;
+//! let Bound::Lookup(lookup) = &prepared.bound else { unreachable!() };
+//! let context = Context { parameters: &[Literal::Int(7)], now: 0 };
+//! assert_eq!(lookup.keys(&context)?.count, 1);
+//! # Ok::<(), sql::SqlError>(())
+//! ```
+//!
+//! # The way of a statement
+//!
+//! [`parse`] gives statements; [`bind`] makes a [`Prepared`] of one: what to do ([`Bound`]), the types of its parameters,
+//! the columns of its result. It is bound once and run with any parameters, as long as the catalogue does not change.
+//! - [`Bound::Define`]: make the entry durable, then [`Catalog::apply`] it. The plan to install is [`Catalog::plan`].
+//! - [`Bound::Insert`]: [`Write::rows`] are written with [`Write::kind`].
+//! - [`Bound::Lookup`]: look up [`Lookup::keys`] in the view, give what was found to [`Lookup::result`].
+//! - [`Bound::Modify`]: do its lookup, give the result to [`Modify::rows`], write these with [`Modify::kind`].
+//! - [`Bound::Query`]: no key answers it; its extension of the plan has one view with the result.
+//!
+//! # Which key a view is looked up by
+//!
+//! `WITH (key = 'a, b')` says it. Otherwise it is what no two rows agree in, if the select list has it: the columns of
+//! GROUP BY, those of DISTINCT, the primary key of a table (of both sides of a join, unless each row of the left side
+//! has one partner at most). A view with LIMIT, and an aggregate without GROUP BY, have one key for all rows: reading
+//! all of the view is a lookup. If nothing is known, it is the first column. `CREATE INDEX` on a table or a materialised
+//! view adds another key. A table is always looked up by its primary key, which it must have.
+//!
+//! # Where this is not PostgreSQL
+//!
+//! - In a view an expression that has no value on a row (a division by zero, a result out of range, a cast of a text that
+//!   is no number) gives NULL. In INSERT, UPDATE and lookups it is an error.
+//! - Numeric has 28 digits; a quotient has as many as that, and the scale of a numeric without one is not kept.
+//! - Times have no zone but UTC; there are no intervals but constants that are added to a time; `extract(epoch from a - b)`
+//!   is the difference of two times in seconds.
+//! - Text is ordered by its bytes.
+//! - Rounding a double is half away from zero.
+//! - An aggregate without GROUP BY has no row while its input is empty for a view made from it; reading it by itself
+//!   gives the row that SQL asks for.
+//! - `INSERT ... ON CONFLICT DO UPDATE` sets every column outside of the key to `excluded`.
+//! - Names in `public` only; a unique constraint is the primary key.
+#![forbid(unsafe_code)]
+
+// What everything uses.
+pub mod error;
+mod json;
+mod names;
+pub mod sql_type;
+pub mod text;
+
+// What there is.
+pub mod catalog;
+
+// Expressions.
+mod columns;
+mod expression;
+mod function;
+mod interval;
+mod parameters;
+mod scope;
+mod typed;
+
+// Queries.
+mod aggregate;
+mod from;
+mod join;
+mod planner;
+mod query;
+mod select;
+mod subquery;
+
+// Statements.
+pub mod define;
+pub mod evaluate;
+mod explain;
+pub mod lookup;
+pub mod parse;
+pub mod statement;
+pub mod write;
+
+pub use catalog::{Catalog, Entry, Object, ObjectKind};
+pub use define::Definition;
+pub use error::SqlError;
+pub use evaluate::Context;
+pub use lookup::Lookup;
+pub use parse::{Parsed, parse};
+pub use sql_type::SqlType;
+pub use statement::{Bound, Prepared, ResultColumn, Scan, Session, bind};
+pub use write::{Conflict, CopyIn, Modify, Write};

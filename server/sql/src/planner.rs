@@ -1,0 +1,160 @@
+//! Plans of queries: streams of the engine with SQL's names for their columns.
+
+use crate::catalog::{Catalog, Object, ObjectKind};
+use crate::error::{Result, SqlError};
+use crate::parameters::Parameters;
+use crate::sql_type::SqlType;
+use operators::expr::{Expr, col_at};
+use operators::{PlanBuilder, Stream};
+
+/// Makes the streams of one statement's query.
+pub(crate) struct Planner<'a> {
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) parameters: &'a Parameters,
+    pub(crate) builder: PlanBuilder,
+    /// The queries of WITH that are in sight, by name; later ones hide earlier ones.
+    pub(crate) named: Vec<(String, Relation)>,
+    /// Objects that the query reads.
+    pub(crate) depends: Vec<String>,
+    /// Makes names for columns that SQL does not name.
+    hidden: u32,
+    /// Views that are being expanded: a limit to their nesting.
+    pub(crate) depth: usize,
+}
+
+/// The result of a query.
+#[derive(Debug, Clone)]
+pub(crate) struct Relation {
+    pub(crate) stream: Stream,
+    /// What SQL sees.
+    pub(crate) columns: Vec<OutputColumn>,
+    /// Positions in the stream of columns that no two rows agree in, if some are known.
+    pub(crate) unique: Option<Vec<usize>>,
+    /// The order asked for: positions in the stream, and whether descending.
+    pub(crate) order: Vec<(usize, bool)>,
+    /// Whether LIMIT has cut it: it is small, and read as a whole.
+    pub(crate) limited: bool,
+    /// The columns of the row that an aggregate over nothing has, over no columns.
+    pub(crate) empty_row: Option<Vec<Expr>>,
+}
+
+/// A column of a result.
+#[derive(Debug, Clone)]
+pub(crate) struct OutputColumn {
+    pub(crate) name: String,
+    pub(crate) ty: SqlType,
+    /// Its position in the stream.
+    pub(crate) at: usize,
+}
+
+impl<'a> Planner<'a> {
+    pub(crate) fn new(catalog: &'a Catalog, parameters: &'a Parameters) -> Self {
+        Planner {
+            catalog,
+            parameters,
+            builder: catalog.builder(),
+            named: Vec::new(),
+            depends: Vec::new(),
+            hidden: 0,
+            depth: 0,
+        }
+    }
+
+    /// The rows of a table or view.
+    pub(crate) fn object(&mut self, object: &Object) -> Result<Relation> {
+        if !self.depends.contains(&object.name) {
+            self.depends.push(object.name.clone());
+        }
+        if let ObjectKind::View { query } = &object.kind {
+            return self.expand(object, query);
+        }
+        let columns = object.columns.iter().enumerate();
+        Ok(Relation {
+            stream: self.catalog.stream(object, &self.builder)?,
+            columns: columns
+                .map(|(at, column)| OutputColumn { name: column.name.clone(), ty: column.ty, at })
+                .collect(),
+            unique: object.unique.as_ref().map(|key| key.iter().map(|at| usize::from(*at)).collect()),
+            order: Vec::new(),
+            limited: false,
+            empty_row: None,
+        })
+    }
+
+    /// A view that is a query by name.
+    fn expand(&mut self, object: &Object, query: &str) -> Result<Relation> {
+        /// Views that read views that read views.
+        const DEPTH_MAX: usize = 32;
+        if self.depth == DEPTH_MAX {
+            return Err(SqlError::new("54001", format!("views are nested at most {DEPTH_MAX} deep")));
+        }
+        let parsed = crate::parse::parse(query)?;
+        let [parsed] = parsed.as_slice() else { unreachable!("a view keeps one query") };
+        let sqlparser::ast::Statement::Query(query) = &parsed.statement else {
+            unreachable!("a view keeps a query")
+        };
+        let outside = std::mem::take(&mut self.named);
+        self.depth += 1;
+        let relation = self.query(query);
+        self.depth -= 1;
+        self.named = outside;
+        let mut relation = relation?;
+        for (column, def) in relation.columns.iter_mut().zip(&object.columns) {
+            column.name.clone_from(&def.name);
+        }
+        Ok(relation)
+    }
+
+    /// A name for a column that no SQL name equals.
+    pub(crate) fn hidden_name(&mut self, what: &str) -> String {
+        self.hidden += 1;
+        format!("\u{1}{what}{}", self.hidden)
+    }
+
+    /// The name in the plan of the column at `at`.
+    pub(crate) fn name_at(&self, stream: Stream, at: usize) -> String {
+        self.builder.columns(stream)[at].name.clone()
+    }
+
+    pub(crate) fn names_at(&self, stream: Stream, at: &[usize]) -> Vec<String> {
+        at.iter().map(|at| self.name_at(stream, *at)).collect()
+    }
+
+    /// A map with these columns, named by `names` as far as they are free.
+    pub(crate) fn map(&mut self, input: Stream, columns: Vec<(String, Expr)>) -> Result<Stream> {
+        let same = |(at, (name, expr)): (usize, &(String, Expr))| {
+            *expr == col_at(at as u32) && *name == self.name_at(input, at)
+        };
+        let width = self.builder.columns(input).len();
+        if columns.len() == width && columns.iter().enumerate().all(same) {
+            return Ok(input);
+        }
+        let mut taken: Vec<String> = Vec::with_capacity(columns.len());
+        for (name, _) in &columns {
+            let name = if taken.contains(name) { self.hidden_name(name) } else { name.clone() };
+            taken.push(name);
+        }
+        let columns: Vec<(&str, Expr)> =
+            taken.iter().map(String::as_str).zip(columns.into_iter().map(|(_, expr)| expr)).collect();
+        Ok(self.builder.map(input, &columns)?)
+    }
+
+    /// The stream with these expressions as columns, and where they are; those that are columns already stay there.
+    pub(crate) fn with_columns(&mut self, input: Stream, exprs: &[Expr]) -> Result<(Stream, Vec<usize>)> {
+        let width = self.builder.columns(input).len();
+        let mut columns: Vec<(String, Expr)> =
+            (0..width).map(|at| (self.name_at(input, at), col_at(at as u32))).collect();
+        let mut positions = Vec::with_capacity(exprs.len());
+        for expr in exprs {
+            let at = match columns.iter().position(|(_, column)| column == expr) {
+                Some(at) => at,
+                None => {
+                    columns.push((self.hidden_name("computed"), expr.clone()));
+                    columns.len() - 1
+                }
+            };
+            positions.push(at);
+        }
+        Ok((self.map(input, columns)?, positions))
+    }
+}

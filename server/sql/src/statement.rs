@@ -1,0 +1,351 @@
+//! Statements: from what was parsed to what a front carries out.
+
+use crate::catalog::{Catalog, Extension};
+use crate::define::{self, Definition};
+use crate::error::{Result, SqlError};
+use crate::evaluate::{Context, Evaluator, check_parameters};
+use crate::explain;
+use crate::expression::{Binder, conjuncts};
+use crate::lookup::{Lookup, Shown, find_key, object_scope};
+use crate::names::{fold, object_name, unqualified};
+use crate::parameters::Parameters;
+use crate::parse::Parsed;
+use crate::planner::Planner;
+use crate::query::{limit_clause, order_by};
+use crate::scope::Scope;
+use crate::sql_type::SqlType;
+use crate::write::{self, Modify, Write, is_null_constant};
+use operators::expr::{Expr, Literal};
+use operators::{RowBuilder, Rows, ViewId};
+use sqlparser::ast::{
+    Expr as Ast, ObjectType, Query, ResetStatement, Select, Set, SetExpr, Statement, TableFactor,
+    TableWithJoins,
+};
+
+/// A column of a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: SqlType,
+}
+
+/// A statement, bound once and run with any parameters.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// What to do.
+    pub bound: Bound,
+    /// The types of `$1`, `$2`, ...
+    pub parameters: Vec<SqlType>,
+    /// The columns of its result; none for what has no result.
+    pub columns: Vec<ResultColumn>,
+}
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub enum Bound {
+    /// Change the catalogue.
+    Define(Definition),
+    /// Write new rows.
+    Insert(Write),
+    /// Read rows, and write what becomes of them.
+    Modify(Box<Modify>),
+    /// Read rows by key.
+    Lookup(Box<Lookup>),
+    /// One row that needs no table.
+    Constant(Constant),
+    /// A query that no key answers.
+    Query(Box<Scan>),
+    /// Rows of one text column.
+    Explain(Vec<String>),
+    /// What the session does by itself.
+    Session(Session),
+}
+
+/// A row that needs no table.
+#[derive(Debug, Clone)]
+pub struct Constant {
+    values: Evaluator,
+    /// Whether its WHERE and LIMIT let it through.
+    shown: bool,
+    parameters: Vec<SqlType>,
+}
+
+impl Constant {
+    /// The row, or none.
+    pub fn rows(&self, context: &Context<'_>) -> Result<Rows> {
+        check_parameters(&self.parameters, context)?;
+        let mut rows = Rows::new();
+        if self.shown {
+            let values = self.values.values(None, context)?;
+            let mut builder = RowBuilder::new();
+            builder.start(values.len());
+            values.iter().for_each(|value| builder.push(value.datum()));
+            rows.push(builder.finish());
+        }
+        Ok(rows)
+    }
+}
+
+/// A query that no key answers: an extension of the plan with one view, whose only key is that of no columns and whose
+/// rows are the result, in the view's order.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// What the plan needs for it.
+    pub extension: Extension,
+    /// The view of the extension.
+    pub view: ViewId,
+    /// How many of the view's columns are the result's; those behind only order it.
+    pub visible: usize,
+    /// What is read when there is no row.
+    pub empty_row: Option<Vec<Literal>>,
+}
+
+/// What a session does by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Session {
+    /// BEGIN, START TRANSACTION.
+    Begin,
+    /// COMMIT, END.
+    Commit,
+    /// ROLLBACK, ABORT.
+    Rollback,
+    /// SAVEPOINT.
+    Savepoint(String),
+    /// RELEASE SAVEPOINT.
+    Release(String),
+    /// ROLLBACK TO SAVEPOINT.
+    RollbackTo(String),
+    /// SET name = values.
+    Set {
+        /// In small letters, its parts joined by points.
+        name: String,
+        /// As text, without quotes; several are joined by commas.
+        value: String,
+    },
+    /// RESET name; all without one.
+    Reset(Option<String>),
+    /// SHOW name.
+    Show(String),
+    /// DISCARD ALL and the like.
+    Discard,
+}
+
+/// Binds a statement. `declared` are the types that the client gives for parameters, as far as it does.
+pub fn bind(catalog: &Catalog, parsed: &Parsed, declared: &[Option<SqlType>]) -> Result<Prepared> {
+    let parameters = Parameters::new(declared);
+    bind_statement(catalog, &parsed.statement, &parsed.sql, &parameters)
+        .map_err(|error| error.located(&parsed.sql))
+}
+
+fn bind_statement(
+    catalog: &Catalog,
+    statement: &Statement,
+    sql: &str,
+    parameters: &Parameters,
+) -> Result<Prepared> {
+    let without_result = |bound| Prepared { bound, parameters: parameters.types(), columns: Vec::new() };
+    let text_column = |name: &str| vec![ResultColumn { name: name.to_owned(), ty: SqlType::Text }];
+    Ok(match statement {
+        Statement::Query(query) => bind_query(catalog, query, parameters)?,
+        Statement::Insert(insert) => {
+            let write = write::insert(catalog, insert, parameters)?;
+            without_result(Bound::Insert(write))
+        }
+        Statement::Update(update) => {
+            let modify = write::update(catalog, update, parameters)?;
+            without_result(Bound::Modify(Box::new(modify)))
+        }
+        Statement::Delete(delete) => {
+            let modify = write::delete(catalog, delete, parameters)?;
+            without_result(Bound::Modify(Box::new(modify)))
+        }
+        Statement::Explain { statement, analyze: false, .. } => {
+            let prepared = bind_statement(catalog, statement, sql, parameters)?;
+            let lines = explain::explain(catalog, &prepared);
+            Prepared {
+                bound: Bound::Explain(lines),
+                parameters: prepared.parameters,
+                columns: text_column("QUERY PLAN"),
+            }
+        }
+        Statement::ShowVariable { variable } => {
+            let name: Vec<String> = variable.iter().map(fold).collect();
+            let name = name.join(".");
+            let columns = text_column(&name);
+            Prepared { bound: Bound::Session(Session::Show(name)), parameters: Vec::new(), columns }
+        }
+        _ => match define_statement(catalog, statement, sql)? {
+            Some(definition) => without_result(Bound::Define(definition)),
+            None => without_result(Bound::Session(session(statement)?)),
+        },
+    })
+}
+
+fn define_statement(catalog: &Catalog, statement: &Statement, sql: &str) -> Result<Option<Definition>> {
+    let definition = match statement {
+        Statement::CreateTable(create) => define::create_table(catalog, create, sql)?,
+        Statement::CreateView(create) => define::create_view(catalog, create, sql)?,
+        Statement::CreateIndex(create) => define::create_index(catalog, create, sql)?,
+        Statement::Drop { object_type, if_exists, names, cascade, .. } => {
+            let kind = match object_type {
+                ObjectType::Table => "table",
+                ObjectType::View => "view",
+                ObjectType::MaterializedView => "materialized view",
+                ObjectType::Index => "index",
+                other => return Err(SqlError::unsupported(format!("DROP {other}"))),
+            };
+            let names: Vec<String> = names.iter().map(object_name).collect::<Result<_>>()?;
+            define::drop(catalog, kind, &names, (*if_exists, *cascade), sql)?
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(definition))
+}
+
+fn session(statement: &Statement) -> Result<Session> {
+    Ok(match statement {
+        Statement::StartTransaction { .. } => Session::Begin,
+        Statement::Commit { .. } => Session::Commit,
+        Statement::Rollback { savepoint: None, .. } => Session::Rollback,
+        Statement::Rollback { savepoint: Some(name), .. } => Session::RollbackTo(fold(name)),
+        Statement::Savepoint { name } => Session::Savepoint(fold(name)),
+        Statement::ReleaseSavepoint { name } => Session::Release(fold(name)),
+        Statement::Set(set) => set_variable(set)?,
+        Statement::Reset(ResetStatement { reset }) => {
+            use sqlparser::ast::Reset;
+            match reset {
+                Reset::ALL | Reset::SessionAuthorization => Session::Reset(None),
+                Reset::ConfigurationParameter(name) => Session::Reset(Some(name.to_string().to_lowercase())),
+            }
+        }
+        Statement::Discard { .. } => Session::Discard,
+        other => {
+            let text = other.to_string();
+            let words: Vec<&str> = text.split_whitespace().take(2).collect();
+            return Err(SqlError::unsupported(words.join(" ")));
+        }
+    })
+}
+
+fn set_variable(set: &Set) -> Result<Session> {
+    let plain = |ast: &Ast| match ast {
+        Ast::Value(value) => value.value.clone().into_string().unwrap_or_else(|| value.value.to_string()),
+        other => other.to_string(),
+    };
+    Ok(match set {
+        Set::SingleAssignment { variable, values, .. } => Session::Set {
+            name: variable.to_string().to_lowercase(),
+            value: values.iter().map(plain).collect::<Vec<_>>().join(", "),
+        },
+        Set::SetTimeZone { value, .. } => Session::Set { name: "timezone".to_owned(), value: plain(value) },
+        Set::SetNames { charset_name, .. } => {
+            Session::Set { name: "client_encoding".to_owned(), value: fold(charset_name) }
+        }
+        Set::SetTransaction { .. } => Session::Set { name: "transaction".to_owned(), value: set.to_string() },
+        other => return Err(SqlError::unsupported(other.to_string())),
+    })
+}
+
+fn bind_query(catalog: &Catalog, query: &Query, parameters: &Parameters) -> Result<Prepared> {
+    if let SetExpr::Select(select) = &*query.body
+        && query.with.is_none()
+    {
+        if select.from.is_empty() {
+            return constant(query, select, parameters);
+        }
+        if let Some(prepared) = lookup(catalog, query, select, parameters)? {
+            return Ok(prepared);
+        }
+    }
+    scan(catalog, query)
+}
+
+fn constant(query: &Query, select: &Select, parameters: &Parameters) -> Result<Prepared> {
+    let nothing = Scope::default();
+    let binder = Binder::new(&nothing, parameters);
+    if select.selection.is_some() || query.limit_clause.is_some() {
+        return Err(SqlError::unsupported("WHERE and LIMIT without FROM"));
+    }
+    let outputs = crate::select::projection(&binder, select, &[])?;
+    let columns = result_columns(&outputs.columns);
+    let exprs: Vec<(Expr, SqlType)> = outputs.columns.into_iter().map(|(_, expr, ty)| (expr, ty)).collect();
+    let values = Evaluator::new(&exprs, &[], parameters)?;
+    let constant = Constant { values, shown: true, parameters: parameters.types() };
+    Ok(Prepared { bound: Bound::Constant(constant), parameters: parameters.types(), columns })
+}
+
+fn result_columns(outputs: &[(String, Expr, SqlType)]) -> Vec<ResultColumn> {
+    outputs.iter().map(|(name, _, ty)| ResultColumn { name: name.clone(), ty: *ty }).collect()
+}
+
+/// The query as a read by key, if it is one.
+fn lookup(
+    catalog: &Catalog,
+    query: &Query,
+    select: &Select,
+    parameters: &Parameters,
+) -> Result<Option<Prepared>> {
+    let [TableWithJoins { relation: TableFactor::Table { name, alias, args: None, .. }, joins }] =
+        select.from.as_slice()
+    else {
+        return Ok(None);
+    };
+    if !joins.is_empty() || alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
+        return Ok(None);
+    }
+    let ident = unqualified(name)?;
+    let object = catalog.object(&fold(ident)).map_err(|error| error.at(ident.span))?;
+    let conditions = select.selection.as_ref().map(conjuncts).unwrap_or_default();
+    let simple = crate::select::is_plain(select, order_by(query.order_by.as_ref())?)
+        && conditions.iter().all(|ast| crate::subquery::subquery_condition(ast).is_none());
+    if !simple {
+        return Ok(None);
+    }
+    let scope = object_scope(object, alias.as_ref().map(|alias| fold(&alias.name)));
+    let binder = Binder::new(&scope, parameters);
+    let Some(keyed) = find_key(catalog, object, &binder, &conditions)? else { return Ok(None) };
+    let outputs = crate::select::projection(&binder, select, order_by(query.order_by.as_ref())?)?;
+    let columns = result_columns(&outputs.columns[..outputs.visible]);
+    let (limit, offset) = limit_clause(query)?;
+    let number = |ast: Option<&Ast>| match ast {
+        Some(ast) if !is_null_constant(ast) => {
+            Binder::new(&Scope::default(), parameters).bind_as(ast, SqlType::BigInt).map(Some)
+        }
+        _ => Ok(None),
+    };
+    let shown = Shown {
+        visible: outputs.visible,
+        order: outputs.order,
+        limit: number(limit)?,
+        offset: number(offset)?,
+        outputs: outputs.columns.into_iter().map(|(_, expr, ty)| (expr, ty)).collect(),
+    };
+    let lookup = Lookup::new(catalog, object, keyed, shown, parameters)?;
+    Ok(Some(Prepared { bound: Bound::Lookup(Box::new(lookup)), parameters: parameters.types(), columns }))
+}
+
+/// The query as operators of its own.
+fn scan(catalog: &Catalog, query: &Query) -> Result<Prepared> {
+    let parameters = Parameters::forbidden("a query that no key answers");
+    let mut planner = Planner::new(catalog, &parameters);
+    let relation = planner.query(query)?;
+    let order = planner.plan_order(relation.stream, &relation.order);
+    let name = catalog.plan_name("\u{1}query");
+    let view = planner.builder.view(&name, relation.stream, &[], &order)?;
+    let columns: Vec<ResultColumn> = relation
+        .columns
+        .iter()
+        .map(|column| ResultColumn { name: column.name.clone(), ty: column.ty })
+        .collect();
+    let visible = columns.len();
+    let empty_row = relation.empty_row.map(|row| define::empty_row(&row, visible)).transpose()?;
+    let after = planner.builder.build()?;
+    let extension = Extension::between(catalog.plan(), &after);
+    Ok(Prepared {
+        bound: Bound::Query(Box::new(Scan { extension, view, visible, empty_row })),
+        parameters: Vec::new(),
+        columns,
+    })
+}

@@ -1,0 +1,166 @@
+//! A database of one shard: statements in, texts out.
+
+use operators::expr::Literal;
+use operators::{Dataflow, Outputs, Row, Rows, WriteKind};
+use sql::{Bound, Catalog, Conflict, Context, Definition, Prepared, Scan, SqlError, bind, parse, text};
+
+/// The time of every statement: 2020-01-01.
+pub const NOW: i64 = 1_577_836_800_000_000;
+
+/// One shard with its catalogue.
+pub struct Database {
+    pub catalog: Catalog,
+    dataflow: Dataflow,
+    /// All writes, to be made again where a query is run over what is there.
+    writes: Vec<(operators::TableId, WriteKind, Rows)>,
+}
+
+/// A result: rows of texts, NULL being none.
+pub type Table = Vec<Vec<Option<String>>>;
+
+impl Database {
+    pub fn new() -> Self {
+        Database { catalog: Catalog::new(), dataflow: Dataflow::new(0, 1), writes: Vec::new() }
+    }
+
+    /// Runs statements and gives the result of the last.
+    pub fn run(&mut self, sql: &str) -> Result<Table, SqlError> {
+        let mut table = Vec::new();
+        for statement in parse(sql)? {
+            let prepared = bind(&self.catalog, &statement, &[])?;
+            table = self.execute(&prepared, &[])?;
+        }
+        Ok(table)
+    }
+
+    /// Runs one statement with parameters, given as texts.
+    pub fn run_with(&mut self, sql: &str, parameters: &[&str]) -> Result<Table, SqlError> {
+        let prepared = bind(&self.catalog, &parse(sql)?[0], &[])?;
+        let values = prepared.parameters.iter().zip(parameters);
+        let values: Vec<Literal> =
+            values.map(|(ty, text)| text::parse(*ty, text)).collect::<Result<_, SqlError>>()?;
+        self.execute(&prepared, &values)
+    }
+
+    /// The error of a statement.
+    pub fn error(&mut self, sql: &str) -> SqlError {
+        match self.run(sql) {
+            Err(error) => error,
+            Ok(table) => panic!("{sql}: no error but {table:?}"),
+        }
+    }
+
+    fn execute(&mut self, prepared: &Prepared, parameters: &[Literal]) -> Result<Table, SqlError> {
+        let context = Context { parameters, now: NOW };
+        let rows = match &prepared.bound {
+            Bound::Define(Definition::Entry(entry)) => {
+                self.catalog.apply(entry)?;
+                self.dataflow.install(self.catalog.plan()).expect("the plan fits what is installed");
+                fill(&mut self.dataflow);
+                Rows::new()
+            }
+            Bound::Insert(write) => {
+                let rows = write.rows(&context)?;
+                if write.conflict == Conflict::Nothing {
+                    for row in &rows {
+                        let mut one = Rows::new();
+                        one.push(row);
+                        // The row is there already: that is no error here.
+                        let _ = self.write(write.table, write.kind, one);
+                    }
+                } else {
+                    self.write(write.table, write.kind, rows)?;
+                }
+                Rows::new()
+            }
+            Bound::Modify(modify) => {
+                let found = self.look_up(&modify.read, &context)?;
+                let rows = modify.rows(&found, &context)?;
+                self.write(modify.table, modify.kind(), rows)?;
+                Rows::new()
+            }
+            Bound::Lookup(lookup) => self.look_up(lookup, &context)?,
+            Bound::Constant(constant) => constant.rows(&context)?,
+            Bound::Query(scan) => self.scan(scan),
+            Bound::Explain(lines) => return Ok(lines.iter().map(|line| vec![Some(line.clone())]).collect()),
+            Bound::Define(Definition::Nothing(_)) | Bound::Session(_) => Rows::new(),
+        };
+        let types: Vec<sql::SqlType> = prepared.columns.iter().map(|column| column.ty).collect();
+        Ok(rows.iter().map(|row| texts(row, &types)).collect())
+    }
+
+    fn write(&mut self, table: operators::TableId, kind: WriteKind, rows: Rows) -> Result<u32, SqlError> {
+        self.dataflow.validate_write(table, kind, &rows.rows).expect("the binder makes rows that fit");
+        let changed = self
+            .dataflow
+            .write(table, kind, &rows.rows)
+            .map_err(|error| SqlError::new("23505", error.to_string()))?;
+        self.dataflow.finish(&mut Outputs::default());
+        self.writes.push((table, kind, rows));
+        Ok(changed)
+    }
+
+    fn look_up(&self, lookup: &sql::Lookup, context: &Context<'_>) -> Result<Rows, SqlError> {
+        let keys = lookup.keys(context)?;
+        self.dataflow.validate_keys(lookup.view, &keys.rows).expect("the binder makes keys that fit");
+        let mut found = Rows::new();
+        for key in &keys {
+            let limit = lookup.limit(context)?;
+            self.dataflow.lookup(lookup.view, key, limit, &mut found).expect("the view is there");
+        }
+        lookup.result(&found, context)
+    }
+
+    /// A query over what is there: all writes again, on a shard that has the query's operators too.
+    fn scan(&self, scan: &Scan) -> Rows {
+        let mut plan = self.catalog.plan().clone();
+        assert!(scan.extension.extend(&mut plan), "the query was bound against this plan");
+        let mut dataflow = Dataflow::new(0, 1);
+        dataflow.install(&plan).expect("the plan is sound");
+        for (table, kind, rows) in &self.writes {
+            // A table may have been dropped since.
+            if !plan.is_dropped(plan.tables[table.0 as usize].node) {
+                dataflow.write(*table, *kind, &rows.rows).expect("it was written before");
+            }
+        }
+        fill(&mut dataflow);
+        let mut builder = operators::RowBuilder::new();
+        builder.start(0);
+        let mut rows = Rows::new();
+        dataflow.lookup(scan.view, builder.finish(), u32::MAX, &mut rows).expect("the view is there");
+        if let (true, Some(empty)) = (rows.is_empty(), &scan.empty_row) {
+            builder.start(empty.len());
+            empty.iter().for_each(|value| builder.push(value.datum()));
+            rows.push(builder.finish());
+        }
+        rows
+    }
+
+    /// All rows of a materialised view, in no order.
+    pub fn all(&self, view: &str) -> Table {
+        let object = self.catalog.object(view).expect("the view is there");
+        let rows = self.dataflow.scan(self.catalog.view(&object.paths[0]).id).expect("the view is there");
+        let types: Vec<sql::SqlType> = object.columns.iter().map(|column| column.ty).collect();
+        rows.iter().map(|row| texts(row, &types)).collect()
+    }
+}
+
+/// Lets everything flow that was there before its readers.
+fn fill(dataflow: &mut Dataflow) {
+    let (_, ticks) = dataflow.ticks();
+    dataflow.tick(ticks);
+    dataflow.finish(&mut Outputs::default());
+}
+
+fn texts(row: Row<'_>, types: &[sql::SqlType]) -> Vec<Option<String>> {
+    types.iter().enumerate().map(|(at, ty)| text::column_text(*ty, row, at)).collect()
+}
+
+/// A result as one text: `1|a;2|NULL`.
+pub fn joined(table: &Table) -> String {
+    let rows = table.iter().map(|row| {
+        let values: Vec<&str> = row.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect();
+        values.join("|")
+    });
+    rows.collect::<Vec<_>>().join(";")
+}

@@ -1,0 +1,6 @@
+//! Tests of the crate from outside: statements on one shard.
+
+mod database;
+mod differential;
+mod errors;
+mod statements;
