@@ -114,6 +114,9 @@ pub struct Evaluator {
 
 impl Evaluator {
     pub(crate) fn new(exprs: &[(Expr, SqlType)], row: &[Column], parameters: &Parameters) -> Result<Self> {
+        if exprs.len() > COLUMN_COUNT_MAX {
+            return Err(SqlError::new("54011", format!("a result has at most {COLUMN_COUNT_MAX} columns")));
+        }
         Ok(Evaluator {
             cells: exprs.iter().map(|(expr, _)| Cell::new(expr, row, parameters)).collect::<Result<_>>()?,
             types: exprs.iter().map(|(_, ty)| *ty).collect(),

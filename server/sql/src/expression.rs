@@ -1,6 +1,7 @@
 //! From SQL's expressions to the engine's.
 
 use crate::aggregate::Grouping;
+use crate::columns::check_copied;
 use crate::error::{Result, SqlError};
 use crate::function;
 use crate::interval;
@@ -101,6 +102,7 @@ impl<'a> Binder<'a> {
                 truth(negate(input.in_list(all), *negated))
             }
             Ast::Between { expr, negated, low, high } => {
+                check_copied(&self.bind(expr)?.expr)?;
                 let low = self.compare(CompareOp::Ge, expr, low)?.expr;
                 let high = self.compare(CompareOp::Le, expr, high)?.expr;
                 truth(negate(low.and(high), *negated))
@@ -305,6 +307,9 @@ impl<'a> Binder<'a> {
     }
 
     fn case(&self, operand: Option<&Ast>, branches: &[CaseWhen], otherwise: Option<&Ast>) -> Result<Typed> {
+        if let Some(operand) = operand {
+            check_copied(&self.bind(operand)?.expr)?;
+        }
         let conditions: Vec<Expr> = branches
             .iter()
             .map(|when| match operand {

@@ -4,6 +4,7 @@ use crate::error::{Result, SqlError};
 use sqlparser::ast::Statement;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
+use std::sync::Arc;
 
 /// Longest text of a query message, in bytes.
 pub const SQL_BYTES_MAX: usize = 1 << 20;
@@ -15,10 +16,12 @@ const NESTING_MAX: usize = 60;
 pub struct Parsed {
     pub(crate) statement: Statement,
     pub(crate) sql: String,
+    /// All that was parsed, in which places are counted.
+    pub(crate) text: Arc<str>,
 }
 
 impl Parsed {
-    /// The statement's text in the parser's words.
+    /// The statement's text; in the parser's words if it was one of several.
     pub fn sql(&self) -> &str {
         &self.sql
     }
@@ -36,10 +39,10 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|error| syntax_error(error, text))?;
     let only = statements.len() == 1;
+    let whole: Arc<str> = Arc::from(text);
     let parsed = statements.into_iter().map(|statement| {
-        // Positions count in the text as it came, so it is kept where it is one statement's.
         let sql = if only { text.to_owned() } else { statement.to_string() };
-        Parsed { statement, sql }
+        Parsed { statement, sql, text: whole.clone() }
     });
     Ok(parsed.collect())
 }

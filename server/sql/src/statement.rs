@@ -136,7 +136,7 @@ pub enum Session {
 pub fn bind(catalog: &Catalog, parsed: &Parsed, declared: &[Option<SqlType>]) -> Result<Prepared> {
     let parameters = Parameters::new(declared);
     bind_statement(catalog, &parsed.statement, &parsed.sql, &parameters)
-        .map_err(|error| error.located(&parsed.sql))
+        .map_err(|error| error.located(&parsed.text))
 }
 
 fn bind_statement(

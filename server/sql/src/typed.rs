@@ -3,6 +3,7 @@
 //! A literal in quotes, NULL and a parameter take the type that their place asks for; everything else has its own and
 //! is only promoted: smaller integers to larger ones, to numeric, to floats; dates to timestamps.
 
+use crate::columns::check_copied;
 use crate::error::{Result, SqlError};
 use crate::parameters::Parameters;
 use crate::sql_type::SqlType;
@@ -131,6 +132,9 @@ pub(crate) fn unify(what: &str, list: Vec<Typed>, parameters: &Parameters) -> Re
 
 /// `CAST(value AS to)`.
 pub(crate) fn cast(value: Typed, to: SqlType, parameters: &Parameters) -> Result<Typed> {
+    if matches!(to, SqlType::Numeric(Some(_))) {
+        check_copied(&value.expr)?;
+    }
     let expr = match value.ty {
         Ty::Literal => match value.expr {
             Expr::Literal(Literal::Text(text)) if to.is_text() => {

@@ -478,7 +478,7 @@ impl CopyIn {
     }
 }
 
-/// A number in a place where only a number can be.
+/// Whether a LIMIT or OFFSET is written NULL, which is as if it were not there.
 pub(crate) fn is_null_constant(ast: &Ast) -> bool {
     matches!(ast, Ast::Value(value) if value.value == Value::Null)
 }

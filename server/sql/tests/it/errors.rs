@@ -47,3 +47,20 @@ fn a_place_is_counted_in_characters() {
     assert_eq!(error.position, Some(15), "{error:?}");
     assert_eq!(error.hint.as_deref(), Some("There are: id."));
 }
+
+/// What doubles with each level is refused before it fills the memory.
+#[test]
+fn nested_copies_are_limited() {
+    let mut db = Database::new();
+    let between = |inner: String, _| format!("({inner} BETWEEN true AND true)");
+    let betweens = (0..40).fold("(1 = 1)".to_owned(), between);
+    assert_eq!(db.error(&format!("SELECT {betweens}")).sqlstate, "54001");
+    let casts = format!("SELECT 1{}", "::numeric(9,2)::numeric(9,3)".repeat(20));
+    assert_eq!(db.error(&casts).sqlstate, "54001");
+}
+
+#[test]
+fn a_place_in_the_second_statement() {
+    let error = Database::new().error("SELECT   1; SELECT nope");
+    assert_eq!(error.position, Some(20), "{error:?}");
+}
