@@ -160,3 +160,97 @@ impl Shard {
         Outcome::Found { counts, rows }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{FrontId, Label, ShardId};
+    use crate::message::{Ask, Request};
+    use crate::recovery::Receiver;
+    use crate::shard::Settings;
+    use operators::{Datum, PlanBuilder, RowBuilder, Type, WriteKind, column};
+    use rkyv::util::AlignedVec;
+    use wal::{Appender, BLOCK_BYTES, Identity, Limits, LogStart, SegmentId, segment_header};
+
+    const SLOT: FrontSlot = FrontSlot(0);
+    const FRONT: FrontId = FrontId(7);
+    const TABLE: u32 = 0;
+    const UNKNOWN: u32 = 99;
+
+    /// A shard by itself with one table and a front, whose newest reply may be from an earlier life of the shard.
+    fn shard(newest: Option<&[u8]>) -> Shard {
+        let identity = Identity([1; 16]);
+        let size = 16 * BLOCK_BYTES;
+        let mut segment = AlignedVec::<16>::new();
+        segment.extend_from_slice(&segment_header(&identity, SegmentId(1), size));
+        segment.resize(size as usize, 0);
+        let log = [(SegmentId(1), segment.as_slice())];
+        let scan = wal::scan(&LogStart::new(identity), &log).expect("an empty log");
+        let tail = scan.tail();
+        let log = Appender::resume(tail, tail.next_incarnation(), Limits::default());
+        let mut shard = Shard::new(Settings::new(ShardId(0), 1), log);
+        let mut plan = PlanBuilder::new();
+        plan.table("t", &[column("id", Type::Int)], &["id"]).expect("a table");
+        shard.add_plan(plan.build().expect("a plan"));
+        shard.attach(SLOT, FRONT, newest.map(|bytes| (Label(1), bytes))).expect("attaches");
+        shard.end_replay().expect("nothing to replay");
+        assert!(shard.consume_control().expect("the plan can be installed"));
+        shard.end_step();
+        shard
+    }
+
+    /// Offers a write. Returns whether it was taken.
+    fn offer(shard: &mut Shard, sequence: u64, table: u32) -> bool {
+        let mut rows = Rows::default();
+        rows.push_values(&mut RowBuilder::new(), &[Datum::Int(sequence as i64)]);
+        let body = Ask::Write { table, kind: WriteKind::Insert, rows };
+        let request = Request { front: FRONT.0, sequence, body };
+        let bytes = message::write_request(&request, AlignedVec::new());
+        shard.admit(SLOT, sequence, &bytes, 64 * sequence)
+    }
+
+    /// Takes the replies that wait for the ring, and returns the newest.
+    fn take_replies(shard: &mut Shard) -> Option<Vec<u8>> {
+        let mut newest = None;
+        while let Some((_, bytes)) = shard.outgoing(Receiver::Front(SLOT)) {
+            newest = Some(bytes.to_vec());
+            shard.sent(Receiver::Front(SLOT));
+        }
+        newest
+    }
+
+    /// If the shard died with the second write logged and the refusal of the first still in its memory, it would find the
+    /// first on the ring again, take it for one that it has logged, as its number is lower, and never answer it.
+    #[test]
+    fn no_write_is_logged_before_an_earlier_refusal_is_in_a_reply() {
+        let mut shard = shard(None);
+        assert!(offer(&mut shard, 1, UNKNOWN));
+        assert!(!offer(&mut shard, 2, TABLE), "the refusal is in no reply yet");
+        shard.end_admission();
+        assert!(!offer(&mut shard, 2, TABLE), "the ring has not taken the reply yet");
+        assert!(take_replies(&mut shard).is_some());
+        assert!(offer(&mut shard, 2, TABLE));
+        assert!(shard.wants_flush());
+    }
+
+    /// What has been refused stays refused, also when the reason has gone and the shard has died before it released the
+    /// request: its last reply says so.
+    #[test]
+    fn a_refused_write_is_not_taken_by_a_later_life() {
+        let mut first = shard(None);
+        first.set_log_full(true);
+        assert!(offer(&mut first, 1, TABLE));
+        first.end_admission();
+        let reply = take_replies(&mut first).expect("the refusal");
+        let mut aligned = AlignedVec::<16>::new();
+        aligned.extend_from_slice(&reply);
+        let mut second = shard(Some(&aligned));
+        assert_eq!(second.label(), Label(1));
+        assert!(offer(&mut second, 1, TABLE), "it goes past the request");
+        assert!(!second.wants_flush(), "and does not log it");
+        second.end_admission();
+        assert!(second.outgoing(Receiver::Front(SLOT)).is_none(), "nor answer it again");
+        assert!(offer(&mut second, 2, TABLE));
+        assert!(second.wants_flush());
+    }
+}

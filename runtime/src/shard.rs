@@ -41,6 +41,7 @@ use crate::recovery::{Phase, Recovery};
 use error::unreadable;
 use operators::{Batch, Dataflow, Outputs, Plan};
 use release::Releases;
+use std::sync::Arc;
 use wal::{Appender, Flush};
 
 /// Counts for the status page; all since the process began.
@@ -71,7 +72,7 @@ pub struct Shard {
     cut: Cut,
     /// The newest clock received from each shard: the third level of the tree.
     received: Vec<TreeClock>,
-    catalogue: Vec<Plan>,
+    catalogue: Vec<Arc<Plan>>,
     pub(crate) log: Appender,
     pub(crate) ingest: Ingest,
     outboxes: Vec<Outbox>,

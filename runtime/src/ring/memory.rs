@@ -77,6 +77,11 @@ impl RingMemory {
         Ok(memory)
     }
 
+    /// Flips bits of the word at `offset`, as a process gone mad may; for the simulator.
+    pub(crate) fn damage(&self, offset: usize, flip: u64) {
+        self.0.storage.word(offset).fetch_xor(flip, Ordering::Relaxed);
+    }
+
     /// Removes the file of a ring and its spills. Processes that have it mapped may go on using it.
     pub fn remove(path: &Path) -> io::Result<()> {
         Spills::beside(path).remove_all()?;

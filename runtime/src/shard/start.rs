@@ -7,11 +7,12 @@ use crate::machine::Trim;
 use crate::message;
 use crate::recovery::{Phase, Receiver};
 use operators::Plan;
+use std::sync::Arc;
 
 impl Shard {
     /// Makes a catalogue entry available for consumption; entries come in order.
-    pub fn add_plan(&mut self, plan: Plan) {
-        self.catalogue.push(plan);
+    pub fn add_plan(&mut self, plan: impl Into<Arc<Plan>>) {
+        self.catalogue.push(plan.into());
     }
 
     /// Catalogue entries available.

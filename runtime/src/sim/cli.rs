@@ -73,13 +73,15 @@ pub fn execute(args: &SimArgs) -> i32 {
     let seconds = began.elapsed().as_secs_f64();
     let rule = without.map_or(String::new(), |rule| format!(" without {}", rule.name()));
     println!(
-        "{} seeds from {}{rule}: {} kills, {} of them steered back, {} machine losses, {} front deaths, {} failed writes to disks, \
+        "{} seeds from {}{rule}: {} kills, {} of them steered back, {} machine losses, {} of them for damaged rings, {} front deaths, \
+         {} failed writes to disks, \
          {} writes refused by full disks, {} writes, {} events in {seconds:.1} s ({:.0} events/s, {:.1} ms a seed and thread)",
         args.seeds,
         args.first_seed,
         tally.kills,
         tally.steerings,
         tally.power_losses,
+        tally.ring_restarts,
         tally.front_deaths,
         tally.write_errors,
         tally.refused_full,

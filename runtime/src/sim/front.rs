@@ -19,6 +19,8 @@ const QUEUE_COUNT_MAX: usize = 16;
 pub(super) struct Front {
     pub(super) slot: FrontSlot,
     pub(super) id: FrontId,
+    /// A ring of it is: whoever meets that, it will be cut off.
+    pub(super) damaged: bool,
     lanes: Vec<Lane>,
 }
 
@@ -55,7 +57,7 @@ impl Front {
                 seen: BTreeMap::new(),
             }
         };
-        Front { slot, id, lanes: (0..shards).map(lane).collect() }
+        Front { slot, id, damaged: false, lanes: (0..shards).map(lane).collect() }
     }
 
     /// The rings with a shard: of requests, of replies.
@@ -119,8 +121,11 @@ impl Front {
         let lane = &mut self.lanes[usize::from(shard.0)];
         let mut count = 0;
         while count < count_max {
-            let frame = lane.replies.peek().map_err(|e| Failure(format!("replies of shard {shard}: {e}")))?;
-            let Some(frame) = frame else { break };
+            let frame = match lane.replies.peek() {
+                Ok(Some(frame)) => frame,
+                Err(e) if !self.damaged => return Err(Failure(format!("replies of shard {shard}: {e}"))),
+                _ => break,
+            };
             let (label, token) = (frame.label, frame.token);
             let bytes = {
                 let mut copy = AlignedVec::<16>::new();

@@ -13,6 +13,7 @@
 //! Rules of the protocol can be switched off one at a time ([`Rule`]), to show that the simulator would notice.
 
 pub mod cli;
+mod damage;
 mod disk;
 mod front;
 mod ledger;
@@ -116,6 +117,8 @@ pub struct Tally {
     pub front_deaths: u64,
     /// Shards that ended because their disk failed a write.
     pub write_errors: u64,
+    /// Times that all shards started again because one found a damaged ring.
+    pub ring_restarts: u64,
     /// Writes refused because the disk was full.
     pub refused_full: u64,
 }
@@ -131,6 +134,7 @@ impl Tally {
         self.power_losses += other.power_losses;
         self.front_deaths += other.front_deaths;
         self.write_errors += other.write_errors;
+        self.ring_restarts += other.ring_restarts;
         self.refused_full += other.refused_full;
     }
 }

@@ -45,12 +45,13 @@ impl World {
             self.tally.events += u64::from(moved);
             return Ok(());
         }
-        if self.later.u32(0..LATER_MOVES) == 0 && self.ground.catalogue.len() >= 2 {
+        if self.ground.catalogue.len() >= 2 && self.rng.u32(0..LATER_MOVES) == 0 {
             self.extend_catalogue();
         }
         let dice = self.rng.u32(0..10_000);
         let (kills, deaths) = (self.climate.kills, self.climate.kills + self.climate.front_deaths);
         let losses = deaths + self.climate.power_losses;
+        let damages = losses + self.climate.ring_damages;
         let moved = match dice {
             _ if dice < kills => self.kill_some(),
             _ if dice < deaths => self.some_front_dies(),
@@ -59,8 +60,9 @@ impl World {
                 self.lose_machine(power)?;
                 true
             }
-            _ if dice < losses + 20 => self.extend_catalogue(),
-            _ if dice < losses + 40 => self.fill_disk(),
+            _ if dice < damages => self.damage_some_ring(),
+            _ if dice < damages + 20 => self.extend_catalogue(),
+            _ if dice < damages + 40 => self.fill_disk(),
             _ => self.ordinary_move()?,
         };
         self.tally.events += u64::from(moved);
@@ -132,7 +134,8 @@ impl World {
             Move::Late => Ok(self.disks[index].land_orphan(&mut self.rng)),
             Move::Mood if self.plot.is_some() => Ok(false),
             Move::Mood => {
-                self.moods[index] = [Mood::Busy, Mood::Lazy, Mood::Slow, Mood::Asleep][self.rng.usize(0..4)];
+                let moods = [Mood::Busy, Mood::Lazy, Mood::Slow, Mood::Mute, Mood::Asleep];
+                self.moods[index] = moods[self.rng.usize(0..moods.len())];
                 Ok(true)
             }
             _ if mood == Mood::Asleep => Ok(false),
@@ -143,6 +146,7 @@ impl World {
             }
             Move::Admit => self.admit_somewhere(id, count_max),
             Move::Step => self.step_somewhere(id, count_max),
+            Move::Publish if mood == Mood::Mute => Ok(false),
             Move::Publish => self.publish_somewhere(id, count_max),
             Move::Flush if mood == Mood::Lazy => Ok(false),
             Move::Flush => Ok(self.flush(id)),
@@ -256,26 +260,26 @@ impl World {
     pub(super) fn admit(&mut self, id: ShardId, slot: FrontSlot, count_max: u32) -> Result<bool, Failure> {
         let Some(process) = &mut self.processes[usize::from(id.0)] else { return Ok(false) };
         let count = process.admit(slot, count_max);
-        Ok(count.map_err(|e| Failure(format!("shard {id} cannot admit requests: {e}")))? > 0)
+        self.moved_for_front(id, slot, count)
     }
 
     pub(super) fn step(&mut self, id: ShardId, link: Link, count_max: u32) -> Result<bool, Failure> {
         let Some(process) = &mut self.processes[usize::from(id.0)] else { return Ok(false) };
-        let count = process.step(&self.ground, link, count_max)?;
-        if count > 0 {
+        let count = process.step(&self.ground, link, count_max);
+        if let Ok(count @ 1..) = count {
             let shard = &process.shard;
             say!(self, "shard {id} takes {count} over {link}: label {}, {:?}", shard.label(), shard.phase());
         }
-        Ok(count > 0)
+        self.moved(id, count, "take a step")
     }
 
     pub(super) fn publish(&mut self, id: ShardId, to: Receiver, count_max: u32) -> Result<bool, Failure> {
         let Some(process) = &mut self.processes[usize::from(id.0)] else { return Ok(false) };
-        let count = process.publish(to, count_max)?;
-        if count > 0 {
+        let count = process.publish(to, count_max);
+        if let Ok(count @ 1..) = count {
             say!(self, "shard {id} publishes {count} to {to:?}");
         }
-        Ok(count > 0)
+        self.moved(id, count, "publish")
     }
 
     pub(super) fn flush(&mut self, id: ShardId) -> bool {

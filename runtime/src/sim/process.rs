@@ -10,7 +10,7 @@ use super::world::Ground;
 use crate::clock::{FrontSlot, Link, ShardId};
 use crate::links::{FrontRings, LinkError, Links};
 use crate::recovery::{Phase, Receiver};
-use crate::ring::{Consumer, Producer};
+use crate::ring::{Consumer, Producer, RingError};
 use crate::shard::{Settings, Shard};
 use fastrand::Rng;
 use wal::{Appender, FlushId};
@@ -35,6 +35,8 @@ pub(super) enum Start {
     Begun(Box<Process>),
     /// It died while it repaired its log.
     Died,
+    /// A ring between shards cannot be used.
+    Broken(LinkError),
 }
 
 impl Process {
@@ -65,13 +67,11 @@ impl Process {
         shard.set_trims(disk.trims.clone());
         ground.catalogue.iter().for_each(|plan| shard.add_plan(plan.clone()));
 
-        let mut links = Links::default();
-        for other in ground.others(me) {
-            let inbound = Consumer::attach(ground.ring(other, me)).map_err(|e| bad(e.to_string()))?;
-            let outbound = Producer::attach(ground.ring(me, other)).map_err(|e| bad(e.to_string()))?;
-            links.join(other, inbound, outbound);
-        }
-        links.ask_receivers(&mut shard).map_err(|e| bad(e.to_string()))?;
+        let links = match attach_rings(ground, me, &mut shard) {
+            Ok(links) => links,
+            Err(error @ LinkError::Ring { .. }) => return Ok(Start::Broken(error)),
+            Err(error) => return Err(bad(error.to_string())),
+        };
         let mut records = read.records;
         records.reverse();
         let mut process = Process { shard, links, records, no_room: false };
@@ -81,17 +81,23 @@ impl Process {
         Ok(Start::Begun(Box::new(process)))
     }
 
-    /// Tells the shard of a front.
+    /// Tells the shard of a front, unless that one's rings are damaged.
     pub(super) fn attach(&mut self, front: &Front) -> Result<(), Failure> {
         let id = self.shard.id();
         let (requests, replies) = front.rings(id);
-        let bad = |what: String| Failure(format!("shard {id} cannot attach front {}: {what}", front.id.0));
-        let rings = FrontRings {
-            id: front.id,
-            requests: Consumer::attach(requests).map_err(|e| bad(e.to_string()))?,
-            replies: Producer::attach(replies).map_err(|e| bad(e.to_string()))?,
+        let open = || -> Result<FrontRings, RingError> {
+            let (requests, replies) = (Consumer::attach(requests)?, Producer::attach(replies)?);
+            Ok(FrontRings { id: front.id, requests, replies })
         };
-        self.links.attach(&mut self.shard, front.slot, rings).map_err(|e| bad(e.to_string()))
+        let bad = |what: String| Failure(format!("shard {id} cannot attach front {}: {what}", front.id.0));
+        match open() {
+            Ok(rings) => {
+                let attached = self.links.attach(&mut self.shard, front.slot, rings);
+                attached.map_err(|e| bad(e.to_string()))
+            }
+            Err(_) if front.damaged => Ok(()),
+            Err(error) => Err(bad(error.to_string())),
+        }
     }
 
     /// Replays up to `count_max` records. Returns how many; none once replay is over.
@@ -112,13 +118,11 @@ impl Process {
     }
 
     /// Takes a step over `link`, and gives the shard what the catalogue has for it if a message needs that.
-    pub(super) fn step(&mut self, ground: &Ground, link: Link, count_max: u32) -> Result<u32, Failure> {
+    pub(super) fn step(&mut self, ground: &Ground, link: Link, count_max: u32) -> Result<u32, LinkError> {
         if self.shard.phase() == Phase::Replaying {
             return Ok(0);
         }
-        let id = self.shard.id();
-        let count = self.links.step(&mut self.shard, link, count_max);
-        let count = count.map_err(|e| Failure(format!("shard {id} cannot take a step over {link}: {e}")))?;
+        let count = self.links.step(&mut self.shard, link, count_max)?;
         if let Some(wanted) = self.links.control_wanted(&self.shard) {
             self.learn(ground, wanted);
         }
@@ -137,10 +141,8 @@ impl Process {
     }
 
     /// Publishes up to `count_max` messages for one receiver.
-    pub(super) fn publish(&mut self, to: Receiver, count_max: u32) -> Result<u32, Failure> {
-        let id = self.shard.id();
-        let count = self.links.publish(&mut self.shard, to, count_max);
-        count.map_err(|e| Failure(format!("shard {id} cannot publish to {to:?}: {e}")))
+    pub(super) fn publish(&mut self, to: Receiver, count_max: u32) -> Result<u32, LinkError> {
+        self.links.publish(&mut self.shard, to, count_max)
     }
 
     /// Submits one flush, if there is anything to flush and a place for it.
@@ -186,6 +188,19 @@ impl Process {
         self.shard.set_log_full(full);
         self.links.admit(&mut self.shard, slot, count_max)
     }
+}
+
+/// Attaches the rings that join a shard with the others, and tells it how far those have seen it.
+fn attach_rings(ground: &Ground, me: ShardId, shard: &mut Shard) -> Result<Links, LinkError> {
+    let mut links = Links::default();
+    for other in ground.others(me) {
+        let broken = |source| LinkError::Ring { link: format!("shard {other}"), source };
+        let inbound = Consumer::attach(ground.ring(other, me)).map_err(broken)?;
+        let outbound = Producer::attach(ground.ring(me, other)).map_err(broken)?;
+        links.join(other, inbound, outbound);
+    }
+    links.ask_receivers(shard)?;
+    Ok(links)
 }
 
 /// Does what a scan has found to be necessary; false if the process died over it, or an error ended it.

@@ -22,6 +22,7 @@ impl World {
         say!(self, "from here on nothing dies");
         self.resting = true;
         self.disks.iter_mut().for_each(|disk| disk.free_bytes = u64::MAX);
+        self.find_all_damage()?;
         for slot in 0..self.fronts.len() {
             if self.fronts[slot].is_none() {
                 self.front_comes(slot);

@@ -14,6 +14,7 @@ use operators::{
     Datum, JoinKind, Plan, PlanBuilder, PlanError, RowBuilder, Rows, Stream, Type, WriteKind, asc, column,
     desc,
 };
+use std::sync::{Arc, OnceLock};
 
 /// Tables, by number.
 pub(super) const ITEMS: u32 = 0;
@@ -33,7 +34,7 @@ pub(super) const MONOTONE: &str = "event_counts";
 
 /// The catalogue's entries, and who owns which keys.
 pub(super) struct Workload {
-    pub(super) plans: Vec<Plan>,
+    pub(super) plans: &'static [Arc<Plan>],
     /// For each table and each shard, the keys that the shard owns.
     homes: Vec<Vec<Vec<i64>>>,
     shards: u16,
@@ -52,14 +53,11 @@ pub(super) struct Drawn {
 impl Workload {
     /// The workload for that many shards, with up to so many catalogue entries.
     pub(super) fn new(shards: u16, entries_max: usize) -> Workload {
-        let first = first_plan().expect("the plan fits together");
-        let second = second_plan(first.clone()).expect("the plan fits together");
-        let homes = (0..3).map(|table| homes_of(&second, table, shards)).collect();
-        let third = third_plan(second.clone()).expect("the plan fits together");
-        let fourth = fourth_plan(third.clone()).expect("the plan fits together");
-        let mut plans = vec![first, second, third, fourth];
-        plans.truncate(entries_max);
-        Workload { plans, homes, shards }
+        // The same for all runs, and not small.
+        static PLANS: OnceLock<Vec<Arc<Plan>>> = OnceLock::new();
+        let plans = PLANS.get_or_init(|| all_plans().expect("the plans fit together"));
+        let homes = (0..3).map(|table| homes_of(&plans[1], table, shards)).collect();
+        Workload { plans: &plans[..entries_max.min(plans.len())], homes, shards }
     }
 
     /// The plan with everything in it.
@@ -167,6 +165,15 @@ fn homes_of(plan: &Plan, table: u32, shards: u16) -> Vec<Vec<i64>> {
         homes[usize::from(owner(hash_key(builder.finish(), &key), shards))].push(value);
     }
     homes
+}
+
+/// All catalogue entries.
+fn all_plans() -> Result<Vec<Arc<Plan>>, PlanError> {
+    let first = first_plan()?;
+    let second = second_plan(first.clone())?;
+    let third = third_plan(second.clone())?;
+    let fourth = fourth_plan(third.clone())?;
+    Ok([first, second, third, fourth].map(Arc::new).into())
 }
 
 /// The first catalogue entry.
