@@ -132,34 +132,31 @@ impl Map {
 /// Locks one byte of `file` as a sign that its owner is alive; the kernel frees it when the owner dies. The lock belongs
 /// to this opening of the file, so it does not exclude users of the same [`Map`]. Returns whether it was free.
 pub(crate) fn lock_byte(file: &File, at: u64) -> io::Result<bool> {
-    // SAFETY: all-zero bytes are a valid `flock` structure.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = libc::F_WRLCK as libc::c_short;
-    lock.l_whence = libc::SEEK_SET as libc::c_short;
-    lock.l_start = libc::off_t::try_from(at).expect("a small offset");
-    lock.l_len = 1;
-    // SAFETY: plain system call on an open descriptor with a structure that outlives it.
-    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) };
-    if result == 0 {
-        return Ok(true);
-    }
-    match io::Error::last_os_error() {
-        error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
-        error => Err(error),
+    match set_lock(file, libc::F_WRLCK, at) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
 /// Undoes [`lock_byte`].
 pub(crate) fn unlock_byte(file: &File, at: u64) {
+    // Unlocking an open file cannot fail in a way that matters: closing the file unlocks it too.
+    let _ = set_lock(file, libc::F_UNLCK, at);
+}
+
+fn set_lock(file: &File, kind: libc::c_int, at: u64) -> io::Result<()> {
     // SAFETY: all-zero bytes are a valid `flock` structure.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = libc::F_UNLCK as libc::c_short;
+    lock.l_type = kind as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
     lock.l_start = libc::off_t::try_from(at).expect("a small offset");
     lock.l_len = 1;
-    // Unlocking an open file cannot fail in a way that matters: closing the file unlocks it too.
     // SAFETY: plain system call on an open descriptor with a structure that outlives it.
-    let _ = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) };
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //!
 //! The shard, its links, the rings, the log's appender and its scan, and the recovery of the machine are the real ones;
 //! simulated are the processes (`process.rs`), the disks (`disk.rs`), the fronts (`front.rs`) and the supervisor, which
-//! is the random schedule itself (`moves.rs`). A seed decides the number of shards and fronts, the sizes of rings,
-//! segments and queues, and every move: what is asked, who steps over which link and how far, who publishes, flushes,
-//! dies, starts again, and when the power goes. So every run can be had again.
+//! is the random schedule itself (`moves.rs`, with `plot.rs` and `damage.rs`). A seed decides the number of shards and
+//! fronts, the sizes of rings, segments and queues (`ground.rs`), and every move: what is asked, who steps over which
+//! link and how far, who publishes, flushes, dies, starts again, which write fails, which disk is full, which ring is
+//! damaged, and when the power goes. So every run can be had again.
 //!
 //! A run passes if no check fails on the way (`ledger.rs`, `front.rs`, the asserts of the code itself), if everything
 //! comes to rest within a bounded number of moves once nothing dies any more, and if then every view holds what a
@@ -16,6 +17,7 @@ pub mod cli;
 mod damage;
 mod disk;
 mod front;
+mod ground;
 mod ledger;
 mod moves;
 mod oracle;

@@ -2,7 +2,8 @@
 
 use super::Failure;
 use super::disk::Completion;
-use super::world::{Mood, World, say};
+use super::ground::Mood;
+use super::world::{World, say};
 use crate::clock::{FrontSlot, Link, ShardId};
 use crate::recovery::Receiver;
 

@@ -13,9 +13,10 @@
 //! Then the machine dies. Half of the moves meanwhile are those of which the act is made, all else goes on at random.
 
 use super::Failure;
+use super::ground::Mood;
 use super::moves::Move;
 use super::process::Process;
-use super::world::{Mood, World, say};
+use super::world::{World, say};
 use crate::clock::{Label, Link, ShardId};
 use crate::recovery::Phase;
 use fastrand::Rng;

@@ -6,7 +6,7 @@
 use super::Failure;
 use super::disk::{Disk, Found, Prepared};
 use super::front::Front;
-use super::world::Ground;
+use super::ground::Ground;
 use crate::clock::{FrontSlot, Link, ShardId};
 use crate::links::{FrontRings, LinkError, Links};
 use crate::recovery::{Phase, Receiver};
