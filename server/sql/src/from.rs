@@ -5,6 +5,7 @@ use crate::expression::conjuncts;
 use crate::join::{Condition, Kind, Side};
 use crate::names::{fold, object_name, unqualified};
 use crate::planner::{Planner, Relation};
+use crate::rank;
 use crate::scope::{Scope, ScopeColumn};
 use operators::Stream;
 use sqlparser::ast::{
@@ -18,6 +19,8 @@ pub(crate) struct Source {
     pub(crate) scope: Scope,
     /// As in [`Relation`].
     pub(crate) unique: Option<Vec<usize>>,
+    /// Rows are left out by a condition of WHERE already.
+    pub(crate) cut: bool,
 }
 
 impl Planner<'_> {
@@ -38,7 +41,7 @@ impl Planner<'_> {
                 self.source(relation, Some(table), alias.as_ref())
             }
             TableFactor::Derived { lateral: false, subquery, alias, sample: None } => {
-                let relation = self.query(subquery)?;
+                let relation = self.ranked_query(subquery)?;
                 self.source(relation, None, alias.as_ref())
             }
             TableFactor::NestedJoin { table_with_joins, alias: None } => self.joined(table_with_joins),
@@ -49,7 +52,7 @@ impl Planner<'_> {
 
     fn source(
         &mut self,
-        relation: Relation,
+        mut relation: Relation,
         name: Option<String>,
         alias: Option<&TableAlias>,
     ) -> Result<Source> {
@@ -58,15 +61,21 @@ impl Planner<'_> {
         if renamed.len() > relation.columns.len() {
             return Err(SqlError::new("42P10", "more column aliases than columns"));
         }
+        for (column, alias) in relation.columns.iter_mut().zip(renamed) {
+            column.name = fold(&alias.name);
+        }
+        let cut = relation.rank.is_some();
+        let rank = self.ranked(&mut relation, table.as_deref())?;
         let columns = relation.columns.iter().enumerate().map(|(number, column)| ScopeColumn {
             table: table.clone(),
-            name: renamed.get(number).map_or_else(|| column.name.clone(), |alias| fold(&alias.name)),
+            name: column.name.clone(),
             ty: column.ty,
             at: column.at,
             merged: false,
+            rank: rank == Some(number),
         });
         let scope = Scope { columns: columns.collect() };
-        Ok(Source { stream: relation.stream, scope, unique: relation.unique })
+        Ok(Source { stream: relation.stream, scope, unique: relation.unique, cut })
     }
 
     fn joined(&mut self, table: &TableWithJoins) -> Result<Source> {
@@ -96,7 +105,15 @@ impl Planner<'_> {
             J::FullOuter(constraint) => (Kind::Full, constraint),
             other => return Err(SqlError::unsupported(format!("the join {other:?}"))),
         };
-        match constraint {
+        let is_padded = |side: &Source, kinds: [Kind; 2]| side.cut && kinds.contains(&kind);
+        if is_padded(&left, [Kind::Right, Kind::Full]) || is_padded(&right, [Kind::Left, Kind::Full]) {
+            return Err(SqlError::unsupported(
+                "row_number() of the side of an outer join that may be missing",
+            )
+            .hint("Compare it with a number in a subquery of its own."));
+        }
+        let cut = left.cut || right.cut;
+        let joined = match constraint {
             JoinConstraint::On(on) => {
                 let conditions = conjuncts(on).into_iter().map(Condition::Ast).collect();
                 self.join(left, right, kind, conditions)
@@ -112,7 +129,8 @@ impl Planner<'_> {
                 let names: Vec<String> = names.filter(|name| has(&right, name)).collect();
                 self.join_using(left, right, kind, &names)
             }
-        }
+        };
+        Ok(Source { cut, ..joined? })
     }
 
     fn join_using(&mut self, left: Source, right: Source, kind: Kind, names: &[String]) -> Result<Source> {
@@ -154,7 +172,13 @@ impl Planner<'_> {
         from: &[TableWithJoins],
         mut conditions: Vec<&'q Ast>,
     ) -> Result<(Source, Vec<&'q Ast>)> {
-        let mut waiting = from.iter().map(|table| self.joined(table)).collect::<Result<Vec<_>>>()?;
+        let outside = std::mem::replace(&mut self.rank_conditions, rank::conditions(&conditions));
+        let waiting = from.iter().map(|table| self.joined(table)).collect::<Result<Vec<_>>>();
+        let ranks = std::mem::replace(&mut self.rank_conditions, outside);
+        for used in ranks.iter().rev().filter(|condition| condition.used) {
+            conditions.remove(used.number());
+        }
+        let mut waiting = waiting?;
         let names: Vec<&str> = waiting
             .iter()
             .flat_map(|source| source.scope.columns.first())

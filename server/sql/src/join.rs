@@ -195,7 +195,7 @@ impl Planner<'_> {
         let kept = (0..left_width).chain(right_at..right_at + right_width);
         let columns: Vec<(String, Expr)> =
             kept.map(|at| (self.name_at(stream, at), col_at(at as u32))).collect();
-        Ok(Source { stream: self.map(stream, columns)?, scope, unique })
+        Ok(Source { stream: self.map(stream, columns)?, scope, unique, cut: false })
     }
 
     fn right(&mut self, left: &Source, right: &Source, sorted: Sorted) -> Result<Source> {
@@ -224,7 +224,7 @@ impl Planner<'_> {
         }
         let second = self.map(alone, columns)?;
         let stream = self.builder.union_all(&[first.stream, second])?;
-        Ok(Source { stream, scope, unique: None })
+        Ok(Source { stream, scope, unique: None, cut: false })
     }
 
     /// The rows of the left input that have no partner, with some columns more behind them.

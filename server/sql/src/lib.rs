@@ -52,6 +52,7 @@
 //! - An aggregate without GROUP BY has no row while its input is empty for a view made from it; reading it by itself
 //!   gives the row that SQL asks for.
 //! - `INSERT ... ON CONFLICT DO UPDATE` sets every column outside of the key to `excluded`.
+//! - `row_number()` can be compared with a number by the query around it, and shown only where it is one number.
 //! - Names in `public` only; a unique constraint is the primary key.
 #![forbid(unsafe_code)]
 
@@ -80,6 +81,7 @@ mod from;
 mod join;
 mod planner;
 mod query;
+mod rank;
 mod select;
 mod subquery;
 

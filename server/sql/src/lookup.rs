@@ -62,6 +62,7 @@ pub(crate) fn object_scope(object: &Object, alias: Option<String>) -> Scope {
         ty: column.ty,
         at,
         merged: false,
+        rank: false,
     });
     Scope { columns: columns.collect() }
 }

@@ -3,6 +3,7 @@
 use crate::catalog::{Catalog, Object, ObjectKind};
 use crate::error::{Result, SqlError};
 use crate::parameters::Parameters;
+use crate::rank::{Rank, RankCondition};
 use crate::sql_type::SqlType;
 use operators::expr::{Expr, col_at};
 use operators::{PlanBuilder, Stream};
@@ -20,6 +21,8 @@ pub(crate) struct Planner<'a> {
     hidden: u32,
     /// Views that are being expanded: a limit to their nesting.
     pub(crate) depth: usize,
+    /// What WHERE says of the numbers of rows, as far as nothing in FROM has taken it.
+    pub(crate) rank_conditions: Vec<RankCondition>,
 }
 
 /// The result of a query.
@@ -36,6 +39,8 @@ pub(crate) struct Relation {
     pub(crate) limited: bool,
     /// The columns of the row that an aggregate over nothing has, over no columns.
     pub(crate) empty_row: Option<Vec<Expr>>,
+    /// The numbers of rows in their groups, which the query around this one has to cut.
+    pub(crate) rank: Option<Rank>,
 }
 
 /// A column of a result.
@@ -57,6 +62,7 @@ impl<'a> Planner<'a> {
             depends: Vec::new(),
             hidden: 0,
             depth: 0,
+            rank_conditions: Vec::new(),
         }
     }
 
@@ -78,6 +84,7 @@ impl<'a> Planner<'a> {
             order: Vec::new(),
             limited: false,
             empty_row: None,
+            rank: None,
         })
     }
 
@@ -95,7 +102,7 @@ impl<'a> Planner<'a> {
         };
         let outside = std::mem::take(&mut self.named);
         self.depth += 1;
-        let relation = self.query(query);
+        let relation = self.ranked_query(query);
         self.depth -= 1;
         self.named = outside;
         let mut relation = relation?;

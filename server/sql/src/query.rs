@@ -16,6 +16,13 @@ use sqlparser::ast::{
 impl Planner<'_> {
     /// The plan of a query.
     pub(crate) fn query(&mut self, query: &Query) -> Result<Relation> {
+        let relation = self.ranked_query(query)?;
+        refuse_rank(&relation)?;
+        Ok(relation)
+    }
+
+    /// The plan of a query whose rows may be numbered, which a query around it makes use of.
+    pub(crate) fn ranked_query(&mut self, query: &Query) -> Result<Relation> {
         refuse_clauses(query)?;
         let outside = self.named.len();
         let relation = self.query_with(query);
@@ -40,7 +47,7 @@ impl Planner<'_> {
     }
 
     fn cte(&mut self, cte: &Cte) -> Result<Relation> {
-        let mut relation = self.query(&cte.query)?;
+        let mut relation = self.ranked_query(&cte.query)?;
         if cte.alias.columns.len() > relation.columns.len() {
             return Err(SqlError::new("42P10", "more column names than columns"));
         }
@@ -54,12 +61,13 @@ impl Planner<'_> {
         match body {
             SetExpr::Select(select) => self.select(select, order_by),
             SetExpr::Query(query) => {
-                let relation = self.query(query)?;
+                let relation = self.ranked_query(query)?;
                 self.ordered(relation, order_by)
             }
             SetExpr::SetOperation { left, op, set_quantifier, right } => {
                 let left = self.body(left, &[])?;
                 let right = self.body(right, &[])?;
+                refuse_rank(&left).and(refuse_rank(&right))?;
                 let relation = self.set_operation(*op, *set_quantifier, left, right)?;
                 self.ordered(relation, order_by)
             }
@@ -127,7 +135,15 @@ impl Planner<'_> {
         let once = op == SetOperator::Union && !keeps_all;
         let stream = if once { self.builder.distinct(stream)? } else { stream };
         let unique = (!keeps_all).then(|| (0..columns.len()).collect());
-        Ok(Relation { stream, columns, unique, order: Vec::new(), limited: false, empty_row: None })
+        Ok(Relation {
+            stream,
+            columns,
+            unique,
+            order: Vec::new(),
+            limited: false,
+            empty_row: None,
+            rank: None,
+        })
     }
 
     /// Only these columns, converted to their types.
@@ -164,6 +180,7 @@ impl Planner<'_> {
         if limit.is_none() && offset == 0 {
             return Ok(relation);
         }
+        refuse_rank(&relation)?;
         relation.limited = true;
         relation.empty_row = None;
         if limit == Some(0) {
@@ -174,6 +191,13 @@ impl Planner<'_> {
         let limit = limit.unwrap_or(u32::MAX - offset);
         relation.stream = self.builder.top_k_after(relation.stream, &[], &order, offset, limit)?;
         Ok(relation)
+    }
+}
+
+fn refuse_rank(relation: &Relation) -> Result<()> {
+    match &relation.rank {
+        Some(rank) => Err(crate::rank::unsupported(&relation.columns[rank.column].name)),
+        None => Ok(()),
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct ScopeColumn {
     pub(crate) at: usize,
     /// The second of two columns that USING made one: only found with its table's name.
     pub(crate) merged: bool,
+    /// It stands for the number of a row, which has no value.
+    pub(crate) rank: bool,
 }
 
 /// All columns that can be named, in the order of `*`.
@@ -48,7 +50,19 @@ impl Scope {
     }
 
     pub(crate) fn column(&self, table: Option<&Ident>, name: &Ident) -> Result<Typed> {
-        self.find(table, name).map(|column| Typed::new(col_at(column.at as u32), column.ty))
+        let column = self.find(table, name)?;
+        if column.rank {
+            return Err(crate::rank::unsupported(&column.name).at(name.span));
+        }
+        Ok(Typed::new(col_at(column.at as u32), column.ty))
+    }
+
+    /// What `*` stands for must have values.
+    pub(crate) fn refuse_ranks(&self) -> Result<()> {
+        match self.columns.iter().find(|column| column.rank) {
+            Some(column) => Err(crate::rank::unsupported(&column.name)),
+            None => Ok(()),
+        }
     }
 
     fn unknown(&self, table: Option<&str>, name: &str) -> SqlError {

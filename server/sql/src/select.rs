@@ -7,6 +7,7 @@ use crate::from::Source;
 use crate::join::substitute;
 use crate::names::{fold, object_name, unqualified};
 use crate::planner::{OutputColumn, Planner, Relation};
+use crate::rank::{self, Rank};
 use crate::scope::Scope;
 use crate::sql_type::SqlType;
 use crate::subquery::subquery_condition;
@@ -47,6 +48,8 @@ pub(crate) struct Outputs {
     pub(crate) order: Vec<(usize, bool)>,
     /// The first ones of the order that DISTINCT ON names.
     distinct_on: usize,
+    /// A column that stands for the number of a row.
+    rank: Option<Rank>,
 }
 
 impl Planner<'_> {
@@ -181,7 +184,10 @@ impl Planner<'_> {
         outputs: Outputs,
         empty_row: Option<Vec<Expr>>,
     ) -> Result<Relation> {
-        let Outputs { columns, visible, order, distinct_on } = outputs;
+        let Outputs { columns, visible, order, distinct_on, rank } = outputs;
+        if rank.is_some() && select.distinct.is_some() {
+            return Err(SqlError::unsupported("row_number() with DISTINCT"));
+        }
         let kept = |at: &usize| columns.iter().position(|(_, expr, _)| *expr == col_at(*at as u32));
         let unique: Option<Vec<usize>> = unique.and_then(|key| key.iter().map(kept).collect());
         let named = columns.iter().map(|(name, expr, _)| (name.clone(), expr.clone())).collect();
@@ -216,6 +222,7 @@ impl Planner<'_> {
             order,
             limited: false,
             empty_row,
+            rank,
         })
     }
 
@@ -274,6 +281,7 @@ fn items<'q>(select: &'q Select, scope: &Scope) -> Result<Vec<Item<'q>>> {
             SelectItem::ExprWithAlias { expr, alias } => items.push(Item::Ast(fold(alias), expr)),
             SelectItem::Wildcard(_) => {
                 let shown = scope.columns.iter().filter(|column| !column.merged);
+                scope.refuse_ranks()?;
                 items.extend(shown.map(|c| Item::Column(c.name.clone(), c.ty, c.at)));
             }
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(table), _) => {
@@ -281,6 +289,7 @@ fn items<'q>(select: &'q Select, scope: &Scope) -> Result<Vec<Item<'q>>> {
                 let name = fold(ident);
                 let own = scope.columns.iter().filter(|column| column.table.as_ref() == Some(&name));
                 let before = items.len();
+                scope.refuse_ranks()?;
                 items.extend(own.map(|c| Item::Column(c.name.clone(), c.ty, c.at)));
                 if items.len() == before {
                     let message = format!("missing FROM-clause entry for table {name:?}");
@@ -377,8 +386,15 @@ fn outputs(
     distinct: Option<&Distinct>,
 ) -> Result<Outputs> {
     let mut columns: Vec<Output> = Vec::new();
+    let mut window = None;
     for item in items {
         columns.push(match item {
+            Item::Ast(name, ast) if let Some(spec) = rank::row_number(ast) => {
+                if window.replace((columns.len(), spec?)).is_some() {
+                    return Err(SqlError::unsupported("row_number() twice in a select list"));
+                }
+                (name.clone(), lit(1), SqlType::BigInt)
+            }
             Item::Column(name, ty, at) => (name.clone(), col_at(*at as u32), *ty),
             Item::Ast(name, ast) => {
                 let (expr, ty) =
@@ -387,7 +403,11 @@ fn outputs(
             }
         });
     }
-    let mut outputs = Outputs { visible: columns.len(), columns, order: Vec::new(), distinct_on: 0 };
+    let mut outputs =
+        Outputs { visible: columns.len(), columns, order: Vec::new(), distinct_on: 0, rank: None };
+    if let Some((column, spec)) = window {
+        outputs.rank = Some(outputs.rank(binder, spec, column)?);
+    }
     if let Some(Distinct::On(list)) = distinct {
         let on: Vec<usize> =
             list.iter().map(|ast| outputs.order_column(binder, ast)).collect::<Result<_>>()?;
@@ -423,7 +443,7 @@ fn outputs(
 
 impl Outputs {
     /// The column of this expression, added behind the others if it is none of them.
-    fn column(&mut self, expr: Expr, ty: SqlType) -> usize {
+    pub(crate) fn column(&mut self, expr: Expr, ty: SqlType) -> usize {
         self.columns.iter().position(|(_, other, _)| *other == expr).unwrap_or_else(|| {
             self.columns.push((format!("\u{1}order{}", self.columns.len()), expr, ty));
             self.columns.len() - 1

@@ -310,7 +310,8 @@ fn query(rng: &mut Rng, relations: &[Relation]) -> (String, Vec<(String, bool)>)
     let kinds: Vec<bool> = (0..rng.usize(1..4)).map(|_| rng.u32(..3) > 0).collect();
     let columns: Vec<(String, bool)> =
         kinds.iter().enumerate().map(|(number, int)| (format!("c{number}"), *int)).collect();
-    let sql = match rng.u32(..10) {
+    let sql = match rng.u32(..11) {
+        10 => ranked(rng, relations, &kinds),
         0 => {
             let op = ["UNION", "UNION ALL", "EXCEPT", "INTERSECT"][rng.usize(..4)];
             format!("{} {op} {}", plain(rng, relations, &kinds), plain(rng, relations, &kinds))
@@ -329,6 +330,28 @@ fn query(rng: &mut Rng, relations: &[Relation]) -> (String, Vec<(String, bool)>)
         _ => plain(rng, relations, &kinds),
     };
     (sql, columns)
+}
+
+/// The first rows of groups. The order is by all columns, so that equal rows alone are without one.
+fn ranked(rng: &mut Rng, relations: &[Relation], kinds: &[bool]) -> String {
+    let names: Vec<String> = (0..kinds.len()).map(|number| format!("c{number}")).collect();
+    let order: Vec<String> = names
+        .iter()
+        .map(|name| format!("{name} {}", ["NULLS LAST", "DESC NULLS FIRST"][rng.usize(..2)]))
+        .collect();
+    let partition = ["", "PARTITION BY c0 "][rng.usize(..2)];
+    let inner = plain(rng, relations, kinds);
+    let condition = ["n <= 2", "r.n = 1", "2 = n", "n < 3 AND n > 1", "n BETWEEN 1 AND 3"][rng.usize(..5)];
+    let joined = match of_type(rng, &names.iter().cloned().zip(kinds.iter().copied()).collect(), true) {
+        Some(column) if rng.bool() => format!(" LEFT JOIN t0 ON t0.k = r.{column}"),
+        _ => String::new(),
+    };
+    format!(
+        "SELECT {} FROM (SELECT *, row_number() OVER ({partition}ORDER BY {}) AS n FROM ({inner}) AS q) AS r{joined} \
+         WHERE {condition}",
+        names.join(", "),
+        order.join(", ")
+    )
 }
 
 fn plain(rng: &mut Rng, relations: &[Relation], kinds: &[bool]) -> String {

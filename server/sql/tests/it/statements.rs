@@ -265,3 +265,37 @@ fn entries_build_the_catalogue_again() {
     assert_eq!(again.plan(), catalog.plan());
     assert_eq!(again.objects(), catalog.objects());
 }
+
+#[test]
+fn first_rows_of_groups() {
+    let mut db = Database::new();
+    db.run(
+        "CREATE TABLE scores (id bigint PRIMARY KEY, team text NOT NULL, points integer NOT NULL);
+         CREATE MATERIALIZED VIEW best AS
+           SELECT team, points, place FROM (
+             SELECT *, row_number() OVER (PARTITION BY team ORDER BY points DESC, id) AS place FROM scores) AS s
+           WHERE place = 1;
+         CREATE MATERIALIZED VIEW two AS
+           WITH s AS (SELECT team, sum(points) AS points,
+                             row_number() OVER (ORDER BY sum(points) DESC, team) AS place FROM scores GROUP BY team)
+           SELECT team, points FROM s WHERE s.place < 3;
+         INSERT INTO scores VALUES (1, 'a', 5), (2, 'a', 7), (3, 'b', 2), (4, 'c', 9), (5, 'b', 2)",
+    )
+    .expect("all of this is supported");
+    check_set(&mut db, "SELECT * FROM best", "a|7|1;b|2|1;c|9|1");
+    check_set(&mut db, "SELECT * FROM two", "a|12;c|9");
+    db.run("DELETE FROM scores WHERE id = 4; DELETE FROM scores WHERE id = 2").expect("they are there");
+    check_set(&mut db, "SELECT * FROM best", "a|5|1;b|2|1");
+    check_set(&mut db, "SELECT * FROM two", "a|5;b|4");
+    for sql in [
+        "SELECT *, row_number() OVER (ORDER BY id) AS n FROM scores",
+        "SELECT * FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM scores) AS s WHERE n <= 2",
+        "SELECT id FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM scores) AS s WHERE n <= 2 OR id = 1",
+        "SELECT t.id FROM scores AS t LEFT JOIN
+           (SELECT *, row_number() OVER (ORDER BY id) AS n FROM scores) AS s ON s.id = t.id WHERE n <= 2",
+        "SELECT id FROM (SELECT *, rank() OVER (ORDER BY id) AS n FROM scores) AS s WHERE n <= 2",
+    ] {
+        let error = db.run(sql).expect_err("no number is ever counted");
+        assert_eq!(error.sqlstate, "0A000", "{sql}: {error:?}");
+    }
+}
