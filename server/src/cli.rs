@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand};
 
 /// Data folder of the server when none is given.
 const DATA_DEFAULT: &str = "./sakia-data";
+/// Where `sakia sql` connects to when nothing is given.
+const URL_DEFAULT: &str = "postgres://sakia@127.0.0.1:5433/sakia";
 /// Most shards of one machine: ring files grow with its square.
 const SHARDS_MAX: i64 = 256;
 
@@ -38,6 +40,8 @@ pub enum Command {
     /// Run the shards, rings, logs and disks of whole machines in this process, from seeds, and kill everything at every
     /// point.
     Sim(runtime::sim::cli::SimArgs),
+    /// Send SQL statements to a server and print what they give, where there is no psql.
+    Sql(SqlOptions),
     /// One shard; the supervisor starts these.
     #[command(hide = true, disable_help_flag = true)]
     Shard {
@@ -67,6 +71,20 @@ pub struct DoctorOptions {
     /// Folder whose disk is checked; it need not exist.
     #[arg(long, default_value = DATA_DEFAULT)]
     pub data: PathBuf,
+}
+
+/// Options of `sakia sql`.
+#[derive(Debug, Args)]
+pub struct SqlOptions {
+    /// Where the server listens, as a URL or as `host=... port=... user=...`.
+    #[arg(default_value = URL_DEFAULT)]
+    pub url: String,
+    /// Run these statements and end; may be given several times.
+    #[arg(short, long, value_name = "SQL")]
+    pub command: Vec<String>,
+    /// Run the statements of this file, after those of `--command`, and end.
+    #[arg(short, long)]
+    pub file: Option<PathBuf>,
 }
 
 /// Options of `sakia demo`.

@@ -56,6 +56,14 @@ pub enum Error {
     /// The connection to the shards failed.
     #[error("the front: {0}")]
     Front(#[from] runtime::front::FrontError),
+    /// No server answers, or it turns the client away.
+    #[error("cannot connect to {url}: {}", reason(source))]
+    Connect {
+        /// As it was given.
+        url: String,
+        /// Why.
+        source: tokio_postgres::Error,
+    },
     /// The plan does not fit together, which is a mistake in the demo.
     #[error("the plan: {0}")]
     Plan(#[from] operators::PlanError),
@@ -100,4 +108,12 @@ pub enum Error {
     /// A benchmark gave no figures.
     #[error(transparent)]
     Bench(#[from] bench::Error),
+}
+
+/// What a server says, or what is wrong with the way to it.
+fn reason(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(error) => error.message().to_owned(),
+        None => std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string),
+    }
 }

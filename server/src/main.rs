@@ -17,6 +17,7 @@ mod demo;
 mod doctor;
 mod error;
 mod serve;
+mod shell;
 mod signals;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         None => serve::run(&cli.serve),
         Some(Command::Demo(options)) => demo::run(&options),
         Some(Command::Doctor(options)) => Ok(doctor::run(&options)),
+        Some(Command::Sql(options)) => shell::run(&options),
         Some(Command::Bench(command)) => bench::run(&command).map_err(Error::from),
         Some(Command::Sim(arguments)) => Ok(exit_code(runtime::sim::cli::execute(&arguments))),
         Some(Command::Shard { arguments }) => {
