@@ -23,6 +23,7 @@ mod cast;
 mod date;
 mod format;
 mod function;
+mod interval;
 mod like;
 mod literal;
 mod number;
@@ -33,6 +34,7 @@ mod text;
 mod tests;
 
 pub use bound::{BoundExpr, Scratch};
+pub use interval::Interval;
 pub use literal::Literal;
 
 use crate::value::Type;

@@ -57,6 +57,7 @@
 #![forbid(unsafe_code)]
 
 // What everything uses.
+pub mod binary;
 pub mod error;
 mod json;
 mod names;

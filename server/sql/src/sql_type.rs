@@ -1,7 +1,7 @@
 //! The types of SQL, and the type of the engine that carries each.
 //!
 //! Several types of SQL share one of the engine: the three integers are its 64-bit integer, `uuid` and `jsonb` are
-//! its text in one canonical form, `char(n)` is text without its blanks at the end. What the narrower type forbids is
+//! its text in one canonical form, `char(n)` is text without its blanks at the end, `interval` is bytes that compare. What the narrower type forbids is
 //! checked where a value comes in, by [`crate::text`] and by casts.
 
 use crate::error::{Result, SqlError};
@@ -31,6 +31,8 @@ pub enum SqlType {
     Timestamp,
     /// A moment; written in UTC.
     TimestampTz,
+    /// Months, days and microseconds.
+    Interval,
     Uuid,
     Jsonb,
 }
@@ -49,7 +51,7 @@ impl SqlType {
             SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Uuid | SqlType::Jsonb => {
                 Type::Text
             }
-            SqlType::Bytea => Type::Bytes,
+            SqlType::Bytea | SqlType::Interval => Type::Bytes,
             SqlType::Date => Type::Date,
             SqlType::Timestamp | SqlType::TimestampTz => Type::Timestamp,
         }
@@ -71,6 +73,7 @@ impl SqlType {
             SqlType::Date => 1082,
             SqlType::Timestamp => 1114,
             SqlType::TimestampTz => 1184,
+            SqlType::Interval => 1186,
             SqlType::Numeric(_) => 1700,
             SqlType::Uuid => 2950,
             SqlType::Jsonb => 3802,
@@ -92,6 +95,7 @@ impl SqlType {
             1082 => SqlType::Date,
             1114 => SqlType::Timestamp,
             1184 => SqlType::TimestampTz,
+            1186 => SqlType::Interval,
             1700 => SqlType::Numeric(None),
             2950 => SqlType::Uuid,
             3802 => SqlType::Jsonb,
@@ -115,7 +119,7 @@ impl SqlType {
             SqlType::SmallInt => 2,
             SqlType::Integer | SqlType::Real | SqlType::Date => 4,
             SqlType::BigInt | SqlType::Double | SqlType::Timestamp | SqlType::TimestampTz => 8,
-            SqlType::Uuid => 16,
+            SqlType::Uuid | SqlType::Interval => 16,
             _ => -1,
         }
     }
@@ -204,6 +208,7 @@ impl SqlType {
             DataType::Timestamp(None | Some(6), TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
                 SqlType::TimestampTz
             }
+            DataType::Interval { fields: None, precision: None | Some(6) } => SqlType::Interval,
             DataType::Uuid => SqlType::Uuid,
             DataType::JSONB => SqlType::Jsonb,
             DataType::Custom(name, modifiers) if modifiers.is_empty() => {
@@ -229,7 +234,7 @@ fn by_word(name: &str, ty: &DataType) -> Result<SqlType> {
 fn unsupported(ty: &DataType) -> SqlError {
     SqlError::unsupported(format!("the type {}", ty.to_string().to_lowercase())).hint(
         "There are boolean, smallint, integer, bigint, real, double precision, numeric(p,s), text, varchar(n), \
-         char(n), bytea, date, timestamp, timestamptz, uuid and jsonb.",
+         char(n), bytea, date, timestamp, timestamptz, interval, uuid and jsonb.",
     )
 }
 
@@ -279,6 +284,7 @@ impl std::fmt::Display for SqlType {
             SqlType::Date => f.write_str("date"),
             SqlType::Timestamp => f.write_str("timestamp without time zone"),
             SqlType::TimestampTz => f.write_str("timestamp with time zone"),
+            SqlType::Interval => f.write_str("interval"),
             SqlType::Uuid => f.write_str("uuid"),
             SqlType::Jsonb => f.write_str("jsonb"),
         }

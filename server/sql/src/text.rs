@@ -7,8 +7,8 @@
 use crate::error::{Result, SqlError};
 use crate::json;
 use crate::sql_type::SqlType;
-use operators::expr::Literal;
 use operators::expr::calendar::{datum_text, parse_date, parse_timestamp};
+use operators::expr::{Interval, Literal};
 use operators::{Datum, Row};
 use rust_decimal::{Decimal, RoundingStrategy};
 use std::fmt::Write;
@@ -17,7 +17,7 @@ use std::fmt::Write;
 pub fn parse(ty: SqlType, text: &str) -> Result<Literal> {
     let word = text.trim();
     let wrong = || {
-        let kind = if ty.is_time() { "22007" } else { "22P02" };
+        let kind = if ty.is_time() || ty == SqlType::Interval { "22007" } else { "22P02" };
         SqlError::new(kind, format!("invalid input for type {ty}: {text:?}"))
     };
     let value = match ty {
@@ -36,6 +36,7 @@ pub fn parse(ty: SqlType, text: &str) -> Result<Literal> {
         SqlType::Timestamp | SqlType::TimestampTz => {
             Literal::Timestamp(parse_timestamp(word).ok_or_else(wrong)?)
         }
+        SqlType::Interval => Literal::Bytes(Interval::parse(word).ok_or_else(wrong)?.to_bytes().to_vec()),
         SqlType::Uuid => Literal::Text(uuid(word).ok_or_else(wrong)?),
         SqlType::Jsonb => Literal::Text(json::canonical(text)?),
     };
@@ -198,6 +199,10 @@ pub fn print(ty: SqlType, value: Datum<'_>, out: &mut String) {
         (SqlType::Char(length), Datum::Text(text)) => {
             write!(out, "{text:<length$}", length = length as usize)
         }
+        (SqlType::Interval, Datum::Bytes(bytes)) => {
+            // Other bytes cannot come here: a column of the type takes intervals only.
+            Interval::from_bytes(bytes).unwrap_or_default().write(out)
+        }
         (SqlType::TimestampTz, value) => datum_text(value, out).and_then(|()| out.write_str("+00")),
         (_, value) => datum_text(value, out),
     };
@@ -259,6 +264,7 @@ mod tests {
         check(SqlType::Date, "2013-02-28", "2013-02-28");
         check(SqlType::Timestamp, "2013-02-28T09:05:00.5", "2013-02-28 09:05:00.5");
         check(SqlType::TimestampTz, "2013-02-28 09:05+01", "2013-02-28 08:05:00+00");
+        check(SqlType::Interval, "1 year 2 mons -3 hours", "1 year 2 mons -03:00:00");
         check(SqlType::Uuid, "{A0EEBC999C0B4EF8BB6D6BB9BD380A11}", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
         check(SqlType::Jsonb, "{\"bb\":1, \"a\" : [true,null]}", "{\"a\": [true, null], \"bb\": 1}");
     }
