@@ -168,6 +168,17 @@ impl Aggregation {
         });
     }
 
+    /// From hashes of groups to positions.
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The row of the group at a position of the index, if it has one.
+    pub(crate) fn row_at(&self, position: Position) -> Option<Row<'_>> {
+        let block = self.arena.bytes(position);
+        (weight_of(block) > 0).then(|| Row::at(&block[self.row_offset..]))
+    }
+
     /// How many groups there are, those without a row included.
     pub fn group_count(&self) -> u64 {
         self.index.len() as u64

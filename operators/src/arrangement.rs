@@ -15,8 +15,9 @@
 use crate::arena::{Arena, Position};
 use crate::batch::{DeltaBuffer, Deltas};
 use crate::hash::{KeyColumns, hash_key, hash_row, keys_equal};
-use crate::index::Index;
+use crate::index::{Index, position_of};
 use crate::row::{Row, u32_at, u64_at};
+use crate::scan::Kept;
 use std::ops::RangeInclusive;
 
 /// A group with more rows has them in the second index.
@@ -162,6 +163,21 @@ impl Arrangement {
             let matches = Matches { arena: &self.arena, next: self.first_row(position).0 };
             matches.for_each(|(row, weight)| each(row, weight));
         });
+    }
+
+    /// From hashes of keys to positions.
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// What lies at a position of the index.
+    pub(crate) fn kept(&self, position: Position) -> Kept<'_> {
+        let block = self.arena.bytes(position);
+        if is_group(block) {
+            Kept::Group(Group { arrangement: self, position })
+        } else {
+            Kept::Row(Row::at(&block[ROW_OFFSET..]), weight_of(block))
+        }
     }
 
     /// How many different rows there are.
@@ -325,6 +341,45 @@ impl Arrangement {
         let sum = weight_of(block).wrapping_add(weight);
         put_weight(block, sum);
         sum
+    }
+}
+
+/// A key with several rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Group<'a> {
+    arrangement: &'a Arrangement,
+    position: Position,
+}
+
+impl<'a> Group<'a> {
+    /// The rows with their weights, in no order that means anything.
+    pub(crate) fn rows(&self) -> Matches<'a> {
+        let arrangement = self.arrangement;
+        Matches { arena: &arrangement.arena, next: arrangement.first_row(self.position).0 }
+    }
+
+    /// The second index, in which the rows of large groups are found by the hashes of whole rows.
+    pub(crate) fn row_index(&self) -> &'a Index {
+        &self.arrangement.row_index
+    }
+
+    /// Whether reading all rows in pieces of `bytes_max` in the order of their hashes takes fewer steps by the second index,
+    /// once over all large groups, than by going over this group for each piece.
+    pub(crate) fn is_read_by_row_index(&self, bytes_max: usize) -> bool {
+        let block = self.arrangement.arena.bytes(self.position);
+        let (count, indexed) = (u64::from(u32_at(block, 4)), u32_at(block, 20) != 0);
+        let first = self.arrangement.row_at(self.arrangement.first_row(self.position));
+        let pieces = count * first.bytes_all().len() as u64 / bytes_max.max(1) as u64;
+        indexed && count.saturating_mul(pieces) > self.row_index().len() as u64
+    }
+
+    /// The row that an entry of the second index stands for, with its weight, if it is one of this group.
+    pub(crate) fn row_of_entry(&self, entry: u64) -> Option<(Row<'a>, i64)> {
+        let arrangement = self.arrangement;
+        let block = arrangement.arena.bytes(position_of(entry));
+        let row = Row::at(&block[ROW_OFFSET..]);
+        let first = arrangement.row_at(arrangement.first_row(self.position));
+        keys_equal(row, &arrangement.key, first, &arrangement.key).then(|| (row, weight_of(block)))
     }
 }
 

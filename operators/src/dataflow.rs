@@ -14,6 +14,7 @@ use crate::join::Join;
 use crate::map::{Filter, Map};
 use crate::plan::{OperatorId, Plan, TableId, TableSpec, ViewId};
 use crate::row::{Row, Rows};
+use crate::scan::ScanPosition;
 use crate::source;
 use crate::table::Table;
 use crate::top_k::TopK;
@@ -169,13 +170,31 @@ impl Dataflow {
         limit: u32,
         into: &mut Rows,
     ) -> Result<u32, LookupError> {
+        self.filled_view(view)?.lookup(&self.nodes, key, limit, into)
+    }
+
+    /// Appends the rows of a view on this shard from a position on to `into`, which is empty: as many as make up to `bytes_max`
+    /// bytes, but none that is larger is left out. Returns where to go on, or none when there are no more; a piece
+    /// may be empty though others follow. What the pieces are together, while writes change the view, is said in `scan.rs`.
+    pub fn scan_from(
+        &self,
+        view: ViewId,
+        from: ScanPosition,
+        bytes_max: usize,
+        into: &mut Rows,
+    ) -> Result<Option<ScanPosition>, LookupError> {
+        Ok(self.filled_view(view)?.scan_from(&self.nodes, from, bytes_max, into))
+    }
+
+    /// A view that has all rows that were there before it.
+    fn filled_view(&self, view: ViewId) -> Result<&View, LookupError> {
         let there = self.view(view)?;
         let (done, all) = there.backfill(&self.nodes);
         if done < all {
             let view = self.plan.views[view.0 as usize].name.clone();
             return Err(LookupError::Building { view, percent: (done * 100 / all) as u8 });
         }
-        there.lookup(&self.nodes, key, limit, into)
+        Ok(there)
     }
 
     /// How far a view has got the rows that were there before it, on this shard: slices, and of how many. A view without any

@@ -17,6 +17,10 @@ const SLOT_COUNT_MIN: usize = 64;
 /// Slots of the old table that an insertion moves, at least.
 const MOVE_COUNT: usize = 16;
 
+/// Slots that are read at a time in the order of their tags: 4 KiB of them, so that those which the clusters at both ends reach
+/// into count for little.
+pub const WINDOW_SLOT_COUNT: usize = 512;
+
 /// Positions by hash.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -121,10 +125,26 @@ impl Index {
     /// Passes the positions under all hashes whose lower halves lie in `tags` to `each`, in no order that means anything.
     /// Homes are in the order of tags, so only those slots are looked at, and the clusters that they reach into.
     pub fn for_tags(&self, tags: RangeInclusive<u32>, mut each: impl FnMut(Position)) {
+        let mut each = |entry| each(position_of(entry));
         if let Some(old) = &self.old {
             old.table.for_tags(&tags, &mut each);
         }
         self.table.for_tags(&tags, &mut each);
+    }
+
+    /// The tags from `first` on that have their homes in [`WINDOW_SLOT_COUNT`] slots.
+    pub fn window(&self, first: u32) -> RangeInclusive<u32> {
+        let tags =
+            (WINDOW_SLOT_COUNT as u64) << if self.table.slots.is_empty() { 32 } else { self.table.shift };
+        first..=u32::try_from(u64::from(first) + (tags - 1)).unwrap_or(u32::MAX)
+    }
+
+    /// Puts the entries under all hashes whose lower halves lie in `tags` into `entries`, in the order of tags.
+    pub fn sorted_entries(&self, tags: RangeInclusive<u32>, entries: &mut Vec<u64>) {
+        entries.clear();
+        let tables = self.old.iter().map(|old| &old.table).chain([&self.table]);
+        tables.for_each(|table| table.for_tags(&tags, &mut |entry| entries.push(entry)));
+        entries.sort_unstable();
     }
 
     /// How many positions there are.
@@ -234,7 +254,7 @@ impl Table {
         }
     }
 
-    fn for_tags(&self, tags: &RangeInclusive<u32>, each: &mut impl FnMut(Position)) {
+    fn for_tags(&self, tags: &RangeInclusive<u32>, each: &mut impl FnMut(u64)) {
         if self.slots.is_empty() {
             return;
         }
@@ -246,7 +266,7 @@ impl Table {
                 break;
             }
             if slot != 0 && tags.contains(&tag_of(slot)) {
-                each(position_of(slot));
+                each(slot);
             }
         }
     }
@@ -291,13 +311,15 @@ fn entry(hash: u64, position: Position) -> u64 {
     u64::from(hash as u32) << 32 | u64::from(position.0)
 }
 
+/// The tag in an entry.
 #[inline]
-fn tag_of(entry: u64) -> u32 {
+pub(crate) fn tag_of(entry: u64) -> u32 {
     (entry >> 32) as u32
 }
 
+/// The position in an entry.
 #[inline]
-fn position_of(entry: u64) -> Position {
+pub(crate) fn position_of(entry: u64) -> Position {
     Position(entry as u32)
 }
 

@@ -45,6 +45,7 @@ mod backfill;
 pub mod dataflow;
 mod exchange;
 mod install;
+mod scan;
 mod source;
 mod view;
 
@@ -72,4 +73,5 @@ pub use error::{LookupError, PlanError, WriteError};
 pub use order::{asc, desc};
 pub use plan::{Column, JoinKind, OperatorId, Plan, PlanBuilder, Stream, TableId, ViewId, column};
 pub use row::{Row, RowBuilder, Rows, RowsIter};
+pub use scan::{ArchivedScanPosition, ScanPosition};
 pub use value::{Datum, Type};

@@ -13,6 +13,7 @@ use crate::backfill::Gate;
 use crate::dataflow::{Node, State};
 use crate::hash::KeyColumns;
 use crate::row::Row;
+use crate::scan::Scanned;
 use crate::table::Table;
 use std::ops::RangeInclusive;
 
@@ -60,6 +61,17 @@ impl Place {
             Place::Groups(node) => groups(nodes, node).for_tags(tags, |row| each(row, 1)),
             Place::Arrangement(node, arrangement) => {
                 nodes[node].arrangements[arrangement].for_tags(tags, each);
+            }
+        }
+    }
+
+    /// What a scan reads.
+    pub fn scanned(self, nodes: &[Node]) -> Scanned<'_> {
+        match self {
+            Place::Table(node) => Scanned::Table(table(nodes, node)),
+            Place::Groups(node) => Scanned::Groups(groups(nodes, node)),
+            Place::Arrangement(node, arrangement) => {
+                Scanned::Arrangement(&nodes[node].arrangements[arrangement])
             }
         }
     }

@@ -181,6 +181,16 @@ impl Table {
         self.index.for_tags(tags, |position| each(Row::at(self.arena.bytes(position))));
     }
 
+    /// From hashes of keys to positions.
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The row at a position of the index.
+    pub(crate) fn row_at(&self, position: Position) -> Row<'_> {
+        Row::at(self.arena.bytes(position))
+    }
+
     /// How many rows there are.
     pub fn row_count(&self) -> u64 {
         self.index.len() as u64

@@ -11,6 +11,7 @@ use crate::hash::{KeyColumns, hash_key};
 use crate::order::RowOrder;
 use crate::plan::ViewSpec;
 use crate::row::{Row, RowError, Rows, validate};
+use crate::scan::{ScanPosition, scan};
 use crate::source::{self, Source};
 use crate::value::Type;
 
@@ -80,6 +81,18 @@ impl View {
             count += push_times(row, limit - count, into);
         }
         Ok(count)
+    }
+
+    /// Appends the rows from a position on to `into`, about `bytes_max` of them, and returns where to go on if there are more. Its
+    /// gates must be open.
+    pub fn scan_from(
+        &self,
+        nodes: &[Node],
+        from: ScanPosition,
+        bytes_max: usize,
+        into: &mut Rows,
+    ) -> Option<ScanPosition> {
+        scan(self.source.place.scanned(nodes), from, bytes_max, into)
     }
 
     /// All rows of positive weight, in the order of their bytes.

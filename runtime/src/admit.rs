@@ -5,15 +5,18 @@
 //! later request of the same front.
 
 use crate::clock::{FrontId, FrontSlot};
-use crate::message::{self, ArchivedAsk, ArchivedRequest, Outcome, Refusal};
+use crate::message::{self, ArchivedAsk, ArchivedRequest, Outcome, Refusal, SCAN_BYTES_MAX};
 use crate::record;
 use crate::recovery::Phase;
 use crate::shard::Shard;
-use operators::{LookupError, Rows, RowsIter, TableId, ViewId, WriteError};
+use operators::{LookupError, Rows, RowsIter, ScanPosition, TableId, ViewId, WriteError};
 use wal::{Lsn, RecordKind};
 
 /// The most bytes of rows in one answer.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// No more requests of a front are taken while answers of so many bytes wait to be put into its next reply.
+const GATHERED_BYTES_MAX: usize = 256 << 10;
 
 impl Refusal {
     /// The refusal that stands for an error of a table.
@@ -55,7 +58,8 @@ impl Shard {
     /// Returns whether it was taken. After a run of them the host calls [`Shard::end_admission`].
     pub fn admit(&mut self, slot: FrontSlot, sequence: u64, bytes: &[u8], token: u64) -> bool {
         let Some(front) = self.fronts.id(slot) else { return false };
-        if self.phase() != Phase::Running || !self.fronts.is_drained(slot) {
+        let reply_is_full = self.fronts.gathered_bytes(slot) >= GATHERED_BYTES_MAX;
+        if self.phase() != Phase::Running || !self.fronts.is_drained(slot) || reply_is_full {
             return false;
         }
         let verdict = match message::read_request(bytes) {
@@ -111,6 +115,9 @@ impl Shard {
                 let found = self.look_up(ViewId(view.to_native()), limit.to_native(), &keys.rows);
                 Verdict::Answer(found)
             }
+            ArchivedAsk::Scan { view, from } => {
+                Verdict::Answer(self.scan(ViewId(view.to_native()), from.to_native()))
+            }
         }
     }
 
@@ -158,6 +165,17 @@ impl Shard {
         }
         self.counters.lookups += counts.len() as u64;
         Outcome::Found { counts, rows }
+    }
+
+    fn scan(&self, view: ViewId, from: ScanPosition) -> Outcome {
+        let mut rows = Rows::default();
+        match self.dataflow.scan_from(view, from, SCAN_BYTES_MAX, &mut rows) {
+            Ok(_) if rows.rows.len() > ANSWER_BYTES_MAX => {
+                refused(Refusal::TooLarge, format_args!("a row has more than {ANSWER_BYTES_MAX} bytes"))
+            }
+            Ok(next) => Outcome::Scanned { rows, next },
+            Err(e) => refused(Refusal::of_lookup(&e), e),
+        }
     }
 }
 

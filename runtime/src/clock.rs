@@ -184,6 +184,11 @@ impl ArchivedTreeClock {
         self.cut.first().map_or(0, |position| position.to_native())
     }
 
+    /// How far the clock's shard had consumed the client writes in its log.
+    pub fn ingest(&self) -> u64 {
+        self.cut.get(1).map_or(0, |position| position.to_native())
+    }
+
     /// Number of links in the cut.
     pub fn link_count(&self) -> usize {
         self.cut.len()

@@ -11,6 +11,9 @@
 
 mod assembly;
 mod lane;
+mod token;
+
+pub use token::{Token, TokenError};
 
 use crate::clock::{FrontId, FrontSlot, Label, ShardId};
 use crate::live::bell::{self, Nap};
@@ -22,7 +25,7 @@ use crate::message::{ArchivedAnswer, ArchivedOutcome, Ask, Refusal};
 use assembly::Assemblies;
 use lane::{Broken, Lane, Purpose};
 use operators::hash::{KeyColumns, hash_key, owner};
-use operators::{Plan, Row, Rows, TableId, ViewId, WriteKind};
+use operators::{Plan, Row, Rows, ScanPosition, TableId, ViewId, WriteKind};
 use std::fmt;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -49,6 +52,8 @@ pub struct Completion {
     pub request: RequestId,
     /// What came of it.
     pub outcome: Outcome,
+    /// Of a write: what a later read must be given to show it. Empty for reads.
+    pub at: Token,
 }
 
 /// What came of a request.
@@ -65,6 +70,13 @@ pub enum Outcome {
         counts: Vec<u32>,
         /// The rows, key after key.
         rows: Rows,
+    },
+    /// A piece of what a shard holds of a view; it may be empty although others follow.
+    Scanned {
+        /// The rows, in an order of their own.
+        rows: Rows,
+        /// Where the next piece begins; none after the last.
+        next: Option<ScanPosition>,
     },
     /// It was refused; of a write that went to several shards, some may have applied their part.
     Failed(RequestError),
@@ -330,6 +342,30 @@ impl Front {
         Ok(request)
     }
 
+    /// Asks for a piece of what `shard` holds of a view, of up to [`SCAN_BYTES_MAX`](crate::message::SCAN_BYTES_MAX) bytes but one row at least.
+    /// A scan begins at [`ScanPosition::START`] and goes on where the last piece ends: a row that is there all the time
+    /// comes exactly once, whatever is written meanwhile and whatever dies.
+    pub fn scan_after(
+        &mut self,
+        token: &Token,
+        view: ViewId,
+        shard: ShardId,
+        from: ScanPosition,
+    ) -> Result<RequestId, FrontError> {
+        if view.0 as usize >= self.plan.views.len() {
+            return Err(unknown("view", view.0));
+        }
+        if shard.0 >= self.shards() {
+            return Err(FrontError::Unknown(format!("shard {shard}")));
+        }
+        self.check_token(token)?;
+        self.check_room_at(shard)?;
+        let request = self.new_request();
+        let body = Ask::Scan { view: view.0, from };
+        self.lanes[usize::from(shard.0)].send(&self.page, body, Assemblies::single(request));
+        Ok(request)
+    }
+
     /// Collects completions without waiting.
     pub fn poll(&mut self, completions: &mut Vec<Completion>) -> Result<(), FrontError> {
         let before = completions.len();
@@ -353,14 +389,19 @@ impl Front {
             // Looked at before the replies are read: a shard in quarantine has said all that it will say.
             let down = lane.is_down(page);
             if lane.has_replies() {
-                lane.read(page, |purpose, answer| {
-                    assemblies.answer(purpose, outcome_of(answer), completions)
+                let shard = lane.shard();
+                lane.read(page, |purpose, answer, clock| {
+                    let (outcome, mut at) = (outcome_of(answer), Token::default());
+                    if matches!(outcome, Outcome::Written { .. }) {
+                        at.note(shard, clock.ingest());
+                    }
+                    assemblies.answer(purpose, outcome, at, completions);
                 })
                 .map_err(|Broken(reason)| FrontError::Gone(reason))?;
             }
             if down {
                 lane.give_up(run, |purpose, error| {
-                    assemblies.answer(purpose, Outcome::Failed(error), completions);
+                    assemblies.answer(purpose, Outcome::Failed(error), Token::default(), completions);
                 });
             } else if lane.is_queueing() {
                 lane.flush(page);
@@ -421,7 +462,7 @@ impl Front {
         match self.wait_for(request)? {
             Outcome::Written { changed } => Ok(changed),
             Outcome::Failed(error) => Err(error.into()),
-            Outcome::Found { .. } => unreachable!("a write finds nothing"),
+            Outcome::Found { .. } | Outcome::Scanned { .. } => unreachable!("a write finds nothing"),
         }
     }
 
@@ -436,7 +477,9 @@ impl Front {
         match self.wait_for(request)? {
             Outcome::Found { counts, rows } => Ok((counts, rows)),
             Outcome::Failed(error) => Err(error.into()),
-            Outcome::Written { .. } => unreachable!("a lookup writes nothing"),
+            Outcome::Written { .. } | Outcome::Scanned { .. } => {
+                unreachable!("a lookup neither writes nor scans")
+            }
         }
     }
 
@@ -449,6 +492,16 @@ impl Front {
                 self.assemblies.keep(completions);
                 return Ok(wanted.outcome);
             }
+        }
+    }
+
+    /// A token may come from anywhere.
+    fn check_token(&self, token: &Token) -> Result<(), FrontError> {
+        match token.positions().last() {
+            Some((shard, _)) if shard.0 >= self.shards() => {
+                Err(FrontError::Invalid(format!("the clock {token} names shard {shard}, which there is not")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -493,6 +546,10 @@ fn outcome_of(answer: &ArchivedAnswer) -> Outcome {
         ArchivedOutcome::Found { counts, rows } => Outcome::Found {
             counts: counts.iter().map(|count| count.to_native()).collect(),
             rows: Rows { count: rows.count.to_native(), rows: rows.rows.to_vec() },
+        },
+        ArchivedOutcome::Scanned { rows, next } => Outcome::Scanned {
+            rows: Rows { count: rows.count.to_native(), rows: rows.rows.to_vec() },
+            next: next.as_ref().map(|next| next.to_native()),
         },
         ArchivedOutcome::Refused { reason, message } => {
             let reason = match reason {

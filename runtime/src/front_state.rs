@@ -18,6 +18,8 @@ pub(crate) struct Fronts {
 struct Attached {
     id: FrontId,
     answers: Vec<Answer>,
+    /// Bytes of rows in them.
+    answer_bytes: usize,
     outbox: Outbox,
     /// Requests taken whose ring space is not free yet.
     releases: VecDeque<Taken>,
@@ -46,6 +48,7 @@ impl Fronts {
         self.slots[index] = Some(Attached {
             id,
             answers: Vec::new(),
+            answer_bytes: 0,
             outbox: Outbox::default(),
             releases: VecDeque::new(),
             refused: refused.collect(),
@@ -69,9 +72,18 @@ impl Fronts {
         self.get(slot).is_some_and(|front| front.outbox.is_empty())
     }
 
+    /// Bytes of rows in the answers that are not in a reply yet.
+    pub(crate) fn gathered_bytes(&self, slot: FrontSlot) -> usize {
+        self.get(slot).map_or(0, |front| front.answer_bytes)
+    }
+
     /// Gathers an answer; dropped if the front is gone.
     pub(crate) fn answer(&mut self, id: FrontId, sequence: u64, outcome: Outcome) {
         if let Some(front) = self.slots.iter_mut().flatten().find(|front| front.id == id) {
+            front.answer_bytes += match &outcome {
+                Outcome::Found { rows, .. } | Outcome::Scanned { rows, .. } => rows.rows.len(),
+                Outcome::Written { .. } | Outcome::Refused { .. } => 0,
+            };
             front.answers.push(Answer { sequence, outcome });
         }
     }
@@ -105,6 +117,7 @@ impl Fronts {
     ) {
         for (index, front) in self.slots.iter_mut().enumerate() {
             let Some(front) = front.as_mut().filter(|front| !front.answers.is_empty()) else { continue };
+            front.answer_bytes = 0;
             if !may_publish(FrontSlot(index as u16)) {
                 front.answers.clear();
                 continue;

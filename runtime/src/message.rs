@@ -8,7 +8,7 @@
 
 use crate::clock::TreeClock;
 use operators::dataflow::ArchivedWriteKind;
-use operators::{Batch, Rows, WriteKind};
+use operators::{Batch, Rows, ScanPosition, WriteKind};
 use rkyv::rancor::Error;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
@@ -65,6 +65,13 @@ pub enum Ask {
         /// The keys.
         keys: Rows,
     },
+    /// Read rows of a view one after another, without knowing their keys: a piece of those that the shard holds.
+    Scan {
+        /// The view (`ViewId`).
+        view: u32,
+        /// Where the piece begins.
+        from: ScanPosition,
+    },
 }
 
 /// Answers to one front, with the state of the shard that they were read from or applied in.
@@ -103,6 +110,13 @@ pub enum Outcome {
         /// The rows, key after key.
         rows: Rows,
     },
+    /// A piece of a view.
+    Scanned {
+        /// The rows.
+        rows: Rows,
+        /// Where the next piece begins, if there is one.
+        next: Option<ScanPosition>,
+    },
     /// Nothing was done.
     Refused {
         /// Which kind of refusal.
@@ -136,6 +150,10 @@ pub enum Refusal {
 
 /// The most bytes of a request; a front splits larger batches.
 pub const REQUEST_BYTES_MAX: usize = 1 << 20;
+
+/// Rows of one piece of a scan: with clock and frame it is below a quarter of a ring of replies of 1 MiB, so that it needs no
+/// spill, and takes a fraction of a millisecond.
+pub const SCAN_BYTES_MAX: usize = 192 << 10;
 
 /// Reads a message in place.
 pub fn read_message(bytes: &[u8]) -> Result<&ArchivedMessage, Error> {

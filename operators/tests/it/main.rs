@@ -5,5 +5,6 @@ mod oracle;
 mod plans;
 mod random;
 mod rows;
+mod scans;
 mod sharded;
 mod tables;

@@ -1,8 +1,7 @@
 //! Requests that went out in parts: their answers are put together in the order of the request.
 
 use super::lane::Purpose;
-use super::{Completion, Outcome, RequestId};
-
+use super::{Completion, Outcome, RequestId, Token};
 use operators::Rows;
 use std::collections::BTreeMap;
 
@@ -30,6 +29,8 @@ struct Assembly {
     /// Whether all parts have been sent.
     sent: bool,
     outcome: Partial,
+    /// Where its parts were written.
+    at: Token,
 }
 
 enum Partial {
@@ -57,7 +58,8 @@ impl Assemblies {
     }
 
     fn begin(&mut self, request: RequestId, outcome: Partial) {
-        self.requests.insert(request.0, Assembly { outstanding: 0, sent: false, outcome });
+        self.requests
+            .insert(request.0, Assembly { outstanding: 0, sent: false, outcome, at: Token::default() });
     }
 
     pub(super) fn add_write_part(&mut self, request: RequestId) -> Purpose {
@@ -78,7 +80,7 @@ impl Assemblies {
         assembly.sent = true;
         if assembly.outstanding == 0 {
             let assembly = self.requests.remove(&request.0).expect("just seen");
-            self.finished.push(Completion { request, outcome: assembly.finish() });
+            self.finished.push(assembly.finish(request));
         }
     }
 
@@ -92,18 +94,25 @@ impl Assemblies {
     }
 
     /// Takes an answer; a request that it completes goes to `completions`.
-    pub(super) fn answer(&mut self, purpose: Purpose, outcome: Outcome, completions: &mut Vec<Completion>) {
+    pub(super) fn answer(
+        &mut self,
+        purpose: Purpose,
+        outcome: Outcome,
+        at: Token,
+        completions: &mut Vec<Completion>,
+    ) {
         if purpose & PART == 0 {
-            completions.push(Completion { request: RequestId(purpose), outcome });
+            completions.push(Completion { request: RequestId(purpose), outcome, at });
             return;
         }
         let part = self.parts.remove(&purpose).expect("every part is answered once");
         let assembly = self.requests.get_mut(&part.request).expect("it waits for its parts");
         assembly.outstanding -= 1;
+        assembly.at.merge(&at);
         assembly.add(outcome, &part.places);
         if assembly.sent && assembly.outstanding == 0 {
             let assembly = self.requests.remove(&part.request).expect("just seen");
-            completions.push(Completion { request: RequestId(part.request), outcome: assembly.finish() });
+            completions.push(assembly.finish(RequestId(part.request)));
         }
     }
 }
@@ -128,8 +137,8 @@ impl Assembly {
         }
     }
 
-    fn finish(self) -> Outcome {
-        match self.outcome {
+    fn finish(self, request: RequestId) -> Completion {
+        let outcome = match self.outcome {
             Partial::Written { changed } => Outcome::Written { changed },
             Partial::Failed(outcome) => outcome,
             Partial::Found(found) => {
@@ -138,7 +147,8 @@ impl Assembly {
                 let rows = found.into_iter().flat_map(|(_, bytes)| bytes).collect();
                 Outcome::Found { counts, rows: Rows { count, rows } }
             }
-        }
+        };
+        Completion { request, outcome, at: self.at }
     }
 }
 
@@ -160,11 +170,15 @@ mod tests {
         let even = assemblies.add_lookup_part(RequestId(1), vec![0, 2]);
         let odd = assemblies.add_lookup_part(RequestId(1), vec![1]);
         assemblies.sent(RequestId(1));
-        assemblies.answer(odd, Outcome::Found { counts: vec![2], rows: rows(&[10, 11]) }, &mut done);
-        assert!(done.is_empty());
-        assemblies.answer(even, Outcome::Found { counts: vec![1, 0], rows: rows(&[5]) }, &mut done);
-        let Some(Completion { request: RequestId(1), outcome: Outcome::Found { counts, rows: found } }) =
-            done.pop()
+        let mut answer = |part, counts, rows| {
+            assemblies.answer(part, Outcome::Found { counts, rows }, Token::default(), &mut done);
+        };
+        answer(odd, vec![2], rows(&[10, 11]));
+        answer(even, vec![1, 0], rows(&[5]));
+        assert_eq!(done.len(), 1, "one answer is not enough");
+        let Some(Completion {
+            request: RequestId(1), outcome: Outcome::Found { counts, rows: found }, ..
+        }) = done.pop()
         else {
             panic!("the lookup is complete")
         };

@@ -1,7 +1,7 @@
 //! A front's way to one shard: the two rings, the requests that wait for room, and what each answer belongs to.
 
 use super::RequestError;
-use crate::clock::{FrontId, Label, ShardId};
+use crate::clock::{ArchivedTreeClock, FrontId, Label, ShardId};
 use crate::live::bell::Bell;
 use crate::live::control::{ControlPage, Phase, ShardWord};
 use crate::live::layout::RunFolder;
@@ -62,6 +62,11 @@ impl Lane {
             turned_away: Vec::new(),
             label: Label(0),
         })
+    }
+
+    /// Whose it is.
+    pub(super) fn shard(&self) -> ShardId {
+        self.shard
     }
 
     /// Whether it takes another request.
@@ -158,7 +163,7 @@ impl Lane {
     pub(super) fn read(
         &mut self,
         page: &ControlPage,
-        mut take: impl FnMut(Purpose, &ArchivedAnswer),
+        mut take: impl FnMut(Purpose, &ArchivedAnswer, &ArchivedTreeClock),
     ) -> Result<(), Broken> {
         let mut end = None;
         while let Some(frame) = self.replies.peek().map_err(|e| Broken(e.to_string()))? {
@@ -176,7 +181,7 @@ impl Lane {
                 let purpose = index.and_then(|index| self.unanswered.get_mut(index)).and_then(Option::take);
                 if let Some(purpose) = purpose {
                     self.unanswered_count -= 1;
-                    take(purpose, answer);
+                    take(purpose, answer, &reply.clock);
                 }
             }
             let token = frame.token;
