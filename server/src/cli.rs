@@ -1,6 +1,7 @@
 //! The command line: what can be asked of `sakia`, and nothing of how it is done.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,6 +43,9 @@ pub enum Command {
     Sim(runtime::sim::cli::SimArgs),
     /// Send SQL statements to a server and print what they give, where there is no psql.
     Sql(SqlOptions),
+    /// Health and figures over HTTP; the supervisor starts it.
+    #[command(hide = true)]
+    Http(HttpOptions),
     /// One shard; the supervisor starts these.
     #[command(hide = true, disable_help_flag = true)]
     Shard {
@@ -85,6 +89,17 @@ pub struct SqlOptions {
     /// Run the statements of this file, after those of `--command`, and end.
     #[arg(short, long)]
     pub file: Option<PathBuf>,
+}
+
+/// What the supervisor tells the process that answers over HTTP.
+#[derive(Debug, Args)]
+pub struct HttpOptions {
+    /// The data folder that the server serves.
+    #[arg(long)]
+    pub data: PathBuf,
+    /// Where to listen.
+    #[arg(long)]
+    pub listen: SocketAddr,
 }
 
 /// Options of `sakia demo`.

@@ -64,6 +64,14 @@ pub enum Error {
         /// Why.
         source: tokio_postgres::Error,
     },
+    /// Another process has the address, or it is not this machine's.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// As it was given.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The plan does not fit together, which is a mistake in the demo.
     #[error("the plan: {0}")]
     Plan(#[from] operators::PlanError),

@@ -16,6 +16,7 @@ mod cli;
 mod demo;
 mod doctor;
 mod error;
+mod http;
 mod serve;
 mod shell;
 mod signals;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Some(Command::Demo(options)) => demo::run(&options),
         Some(Command::Doctor(options)) => Ok(doctor::run(&options)),
         Some(Command::Sql(options)) => shell::run(&options),
+        Some(Command::Http(options)) => http::run(&options.data, options.listen).map(|()| ExitCode::SUCCESS),
         Some(Command::Bench(command)) => bench::run(&command).map_err(Error::from),
         Some(Command::Sim(arguments)) => Ok(exit_code(runtime::sim::cli::execute(&arguments))),
         Some(Command::Shard { arguments }) => {
