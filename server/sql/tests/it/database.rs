@@ -2,7 +2,9 @@
 
 use operators::expr::Literal;
 use operators::{Dataflow, Outputs, Row, Rows, WriteKind};
-use sql::{Bound, Catalog, Conflict, Context, Definition, Prepared, Scan, SqlError, bind, parse, text};
+use sql::{
+    Bound, Catalog, Conflict, Context, Definition, Prepared, ResultColumn, Scan, SqlError, bind, parse, text,
+};
 
 /// The time of every statement: 2020-01-01.
 pub const NOW: i64 = 1_577_836_800_000_000;
@@ -13,6 +15,8 @@ pub struct Database {
     dataflow: Dataflow,
     /// All writes, to be made again where a query is run over what is there.
     writes: Vec<(operators::TableId, WriteKind, Rows)>,
+    /// Rows written by the last statement.
+    pub changed: u64,
 }
 
 /// A result: rows of texts, NULL being none.
@@ -20,17 +24,24 @@ pub type Table = Vec<Vec<Option<String>>>;
 
 impl Database {
     pub fn new() -> Self {
-        Database { catalog: Catalog::new(), dataflow: Dataflow::new(0, 1), writes: Vec::new() }
+        Database { catalog: Catalog::new(), dataflow: Dataflow::new(0, 1), writes: Vec::new(), changed: 0 }
     }
 
     /// Runs statements and gives the result of the last.
     pub fn run(&mut self, sql: &str) -> Result<Table, SqlError> {
-        let mut table = Vec::new();
+        Ok(self.run_typed(sql)?.1)
+    }
+
+    /// The same with the columns of the result.
+    pub fn run_typed(&mut self, sql: &str) -> Result<(Vec<ResultColumn>, Table), SqlError> {
+        let mut result = (Vec::new(), Vec::new());
         for statement in parse(sql)? {
+            self.changed = 0;
             let prepared = bind(&self.catalog, &statement, &[])?;
-            table = self.execute(&prepared, &[])?;
+            let table = self.execute(&prepared, &[])?;
+            result = (prepared.columns, table);
         }
-        Ok(table)
+        Ok(result)
     }
 
     /// Runs one statement with parameters, given as texts.
@@ -96,6 +107,7 @@ impl Database {
             .write(table, kind, &rows.rows)
             .map_err(|error| SqlError::new("23505", error.to_string()))?;
         self.dataflow.finish(&mut Outputs::default());
+        self.changed += u64::from(changed);
         self.writes.push((table, kind, rows));
         Ok(changed)
     }

@@ -3,4 +3,5 @@
 mod database;
 mod differential;
 mod errors;
+mod slt;
 mod statements;
