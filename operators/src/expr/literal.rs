@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use crate::value::{Datum, Type, canonical_float};
 
 /// A constant of a plan.
-#[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(Debug, Clone, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub enum Literal {
     /// NULL, of whatever type its place asks for.
     Null,
@@ -25,6 +25,13 @@ pub enum Literal {
     Date(i64),
     /// A decimal number, in the 16-byte form of `rust_decimal`.
     Numeric([u8; 16]),
+}
+
+/// A NaN equals itself: plans are compared, and one that has a NaN must equal its copy.
+impl PartialEq for Literal {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind() == other.kind() && self.datum() == other.datum()
+    }
 }
 
 impl Literal {

@@ -12,7 +12,12 @@ struct OneShard(Database);
 
 impl Connection for OneShard {
     fn run(&mut self, sql: &str) -> Result<Answer, Failure> {
-        match self.0.run_typed(sql) {
+        // A panic is a failure of this record; those that come after it may be its consequences.
+        let run = || self.0.run_typed(sql);
+        let Ok(outcome) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) else {
+            return Err(Failure { sqlstate: "XX000".to_owned(), message: "panic".to_owned() });
+        };
+        match outcome {
             Ok((columns, rows)) => Ok(Answer {
                 kinds: columns.iter().map(|column| Kind::of(column.ty.oid(), column.ty.modifier())).collect(),
                 rows,
