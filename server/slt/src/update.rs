@@ -42,7 +42,7 @@ fn fill(record: &mut Record<Kind>, labels: &[&str], connection: &mut dyn Connect
                 Ok(_) if wants_error => return Err(Error::Unexpected(format!("{loc}: {sql}\n  no error"))),
                 Ok(answer) => {
                     let mut results: Vec<String> = answer.rows.iter().map(|row| line(row)).collect();
-                    let in_order = sql.to_uppercase().contains("ORDER BY");
+                    let in_order = is_ordered(sql);
                     if !in_order {
                         results.sort();
                     }
@@ -59,6 +59,19 @@ fn fill(record: &mut Record<Kind>, labels: &[&str], connection: &mut dyn Connect
         _ => {}
     }
     Ok(())
+}
+
+/// Whether an ORDER BY stands outside of all parentheses.
+fn is_ordered(sql: &str) -> bool {
+    let mut depth = 0;
+    let outside: String = sql
+        .chars()
+        .filter(|letter| {
+            depth += i32::from(*letter == '(') - i32::from(*letter == ')');
+            depth == 0
+        })
+        .collect();
+    outside.to_uppercase().contains("ORDER BY")
 }
 
 fn is_write(sql: &str) -> bool {
