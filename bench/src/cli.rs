@@ -25,6 +25,8 @@ pub enum Command {
     Restart(Restart),
     /// The size of the clocks against the number of views and of rows.
     Clock(Clock),
+    /// A running Sakia, and PostgreSQL beside it if there is one, over the Postgres protocol.
+    Sql(Sql),
     /// The receiving process of `ring`.
     #[command(hide = true)]
     RingPeer(RingPeer),
@@ -216,6 +218,32 @@ pub struct Clock {
     pub output: Output,
 }
 
+/// Arguments of `sakia bench sql`.
+#[derive(Debug, Clone, Args)]
+pub struct Sql {
+    /// The Sakia: `postgres://user@127.0.0.1:5433/sakia`.
+    #[arg(long)]
+    pub url: String,
+    /// The PostgreSQL to measure in turns with it.
+    #[arg(long)]
+    pub against: Option<String>,
+    /// Length of one measurement in seconds.
+    #[arg(long, default_value = "5", value_parser = parse_seconds)]
+    pub seconds: Duration,
+    /// How many measurements of each kind.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// Only workloads whose names begin so: lookup, pipelined, insert, copy.
+    #[arg(long)]
+    pub only: Option<String>,
+    /// The flights that are copied.
+    #[arg(long, default_value = "bench/data/flights.csv.gz")]
+    pub flights: PathBuf,
+    /// Where results go.
+    #[command(flatten)]
+    pub output: Output,
+}
+
 /// Arguments of the hidden `ring-peer`.
 #[derive(Debug, Clone, Args)]
 pub struct RingPeer {
@@ -346,7 +374,7 @@ mod tests {
 
     #[test]
     fn every_command_has_defaults() {
-        for line in ["vote", "overhead", "ring", "log", "replay", "restart", "clock"] {
+        for line in ["vote", "overhead", "ring", "log", "replay", "restart", "clock", "sql --url x"] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
     }

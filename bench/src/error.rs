@@ -32,6 +32,9 @@ pub enum Error {
         /// What the engine said.
         reason: String,
     },
+    /// A server refused a statement, or a connection to it ended.
+    #[error("a server answered: {0}")]
+    Server(#[from] tokio_postgres::Error),
     /// Something did not happen in time: the machine is overloaded, or something hangs.
     #[error("{what} did not happen within {seconds} s")]
     Timeout {

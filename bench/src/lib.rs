@@ -18,6 +18,7 @@ mod overhead;
 mod replay;
 mod restart;
 mod ring;
+mod sql;
 mod trial;
 mod vote;
 
@@ -58,6 +59,7 @@ pub fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::Restart(arguments) => always_right(restart::run(arguments)?),
         Command::Ring(arguments) => always_right(ring::run(arguments)?),
         Command::Log(arguments) => always_right(log::run(arguments)?),
+        Command::Sql(arguments) => always_right(sql::run(arguments)?),
         Command::RingPeer(arguments) => always_right(ring::run_peer(arguments)?),
         Command::Host(arguments) => always_right(engine::run_host(arguments)?),
     };
