@@ -93,8 +93,17 @@ fn flights(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 fn print(rows: &[Row], both: bool) {
-    println!("operations a second: median (least to most of {} rounds)\n", rows.first().map_or(0, |row| row.sakia.len()));
-    println!("{:<12}{:>34}{:>34}{:>24}", "workload", "Sakia", if both { "PostgreSQL" } else { "" }, if both { "ratio" } else { "" });
+    println!(
+        "operations a second: median (least to most of {} rounds)\n",
+        rows.first().map_or(0, |row| row.sakia.len())
+    );
+    println!(
+        "{:<12}{:>34}{:>34}{:>24}",
+        "workload",
+        "Sakia",
+        if both { "PostgreSQL" } else { "" },
+        if both { "ratio" } else { "" }
+    );
     for row in rows {
         println!(
             "{:<12}{:>34}{:>34}{:>24}",

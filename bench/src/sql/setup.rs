@@ -128,7 +128,9 @@ impl Server {
         let client = self.connect().await?;
         client.batch_execute("DROP TABLE IF EXISTS bench_vote CASCADE").await?;
         if self.is_postgres {
-            client.batch_execute("DROP TABLE IF EXISTS bench_count; DROP FUNCTION IF EXISTS bench_vote_counts").await?;
+            client
+                .batch_execute("DROP TABLE IF EXISTS bench_count; DROP FUNCTION IF EXISTS bench_vote_counts")
+                .await?;
         }
         Ok(())
     }

@@ -11,10 +11,15 @@
 //! - `error (22012)` asks for this SQLSTATE.
 //!
 //! The files are filled in by PostgreSQL ([`update`]) and read by people.
+//!
+//! What no person writes down is generated: [`random`] makes tables, views and writes that must give what SQLite gives
+//! ([`oracle`]).
 #![forbid(unsafe_code)]
 
 mod answer;
 mod file;
+pub mod oracle;
+pub mod random;
 mod remote;
 mod run;
 mod update;
