@@ -27,6 +27,7 @@ mod interval;
 mod like;
 mod literal;
 mod number;
+mod replace;
 mod resolve;
 mod text;
 
@@ -130,6 +131,8 @@ pub enum Expr {
     Like(#[rkyv(omit_bounds)] Box<Expr>, #[rkyv(omit_bounds)] Box<Expr>, bool),
     /// A function by name (lower case), see the list at [`call`].
     Call(String, #[rkyv(omit_bounds)] Vec<Expr>),
+    /// A value of this type that is put in later, by its number: NULL until then. See [`Expr::with_parameters`].
+    Parameter(u32, Type),
 }
 
 /// The column of this name.

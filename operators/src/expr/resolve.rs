@@ -196,6 +196,7 @@ impl Resolver<'_> {
             Expr::InList(input, list) => in_list(one(input)?, many(list)?)?,
             Expr::Like(input, pattern, ignore_case) => like(one(input)?, one(pattern)?, *ignore_case)?,
             Expr::Call(name, arguments) => call(name, many(arguments)?)?,
+            Expr::Parameter(_, ty) => Typed::new(Node::Literal(Literal::Null), *ty, true),
         };
         Ok(folded(typed))
     }

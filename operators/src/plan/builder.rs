@@ -106,6 +106,19 @@ impl PlanBuilder {
         Ok(TableSpec { id, name: name.to_owned(), node, columns: columns.to_vec(), key })
     }
 
+    /// Rows that come from outside, on one shard, by way of [`crate::Dataflow::apply`] to the stream's operator. It is an
+    /// exchange behind a table of this name, which nobody writes to: unlike a table it keeps nothing, and takes equal
+    /// rows.
+    pub fn inlet(&mut self, name: &str, columns: &[Column]) -> Result<Stream, PlanError> {
+        const ROW: &str = "\u{1}row";
+        let mut with_key = columns.to_vec();
+        with_key.push(super::column(ROW, crate::value::Type::Int));
+        let table = self.table(name, &with_key, &[ROW])?;
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let rows = self.project(table, &names)?;
+        Ok(Stream(self.exchange(rows.0, Vec::new())?))
+    }
+
     /// The rows for which `predicate` is true; those for which it is false or NULL are left out.
     pub fn filter(&mut self, input: Stream, predicate: Expr) -> Result<Stream, PlanError> {
         self.add(Operator::Filter(FilterSpec { input: input.0, predicate }), &[])

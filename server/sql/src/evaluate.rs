@@ -98,11 +98,16 @@ impl Computed {
         let scratch = Scratch::new();
         let value = Literal::from(self.expr.eval(builder.finish(), &scratch));
         if scratch.errors() > 0 {
-            return Err(SqlError::new("22000", "an expression has no value")
-                .detail("A division by zero, a result out of range, or text that is no value of its type."));
+            return Err(no_value());
         }
         Ok(value)
     }
+}
+
+/// An expression failed on some row.
+pub(crate) fn no_value() -> SqlError {
+    SqlError::new("22000", "an expression has no value")
+        .detail("A division by zero, a result out of range, or text that is no value of its type.")
 }
 
 /// Several values of known types.
@@ -153,7 +158,7 @@ pub(crate) fn check_parameters(types: &[SqlType], context: &Context<'_>) -> Resu
 fn names_of(expr: &Expr, found: &mut impl FnMut(&str)) {
     match expr {
         Expr::Column(name) => found(name),
-        Expr::ColumnAt(_) | Expr::Literal(_) => {}
+        Expr::ColumnAt(_) | Expr::Literal(_) | Expr::Parameter(..) => {}
         Expr::Negate(x) | Expr::Not(x) | Expr::IsNull(x) | Expr::Cast(x, _) => names_of(x, found),
         Expr::Arithmetic(_, l, r) | Expr::Compare(_, l, r) | Expr::NullIf(l, r) | Expr::Like(l, r, _) => {
             names_of(l, found);

@@ -1,10 +1,12 @@
 //! EXPLAIN: what a statement does, in words.
 
-use crate::catalog::{Catalog, Change, Extension};
+use crate::catalog::{Catalog, Change};
 use crate::define::Definition;
+use crate::scan::Scan;
 use crate::statement::{Bound, Prepared};
-use operators::plan::check::operator_name;
-use operators::plan::{NodeSpec, Operator};
+use operators::plan::check::{inputs, operator_name};
+use operators::plan::{JoinSpec, NodeSpec, Operator};
+use operators::{JoinKind, OperatorId, Plan};
 
 /// The lines of an explanation.
 pub(crate) fn explain(catalog: &Catalog, prepared: &Prepared) -> Vec<String> {
@@ -23,12 +25,7 @@ pub(crate) fn explain(catalog: &Catalog, prepared: &Prepared) -> Vec<String> {
             "write: changes or removes the rows found".to_owned(),
         ],
         Bound::Constant(_) => vec!["constant: computed without reading anything".to_owned()],
-        Bound::Query(scan) => {
-            let mut lines =
-                vec!["scan: no key answers this; all rows go through these operators once".to_owned()];
-            lines.extend(nodes(catalog, &scan.extension));
-            lines
-        }
+        Bound::Query(scan) => explain_scan(scan),
         Bound::Define(Definition::Entry(entry)) => {
             let mut lines = vec![match &entry.change {
                 Change::Create(object) => {
@@ -36,7 +33,11 @@ pub(crate) fn explain(catalog: &Catalog, prepared: &Prepared) -> Vec<String> {
                 }
                 _ => "definition".to_owned(),
             }];
-            lines.extend(nodes(catalog, &entry.extension));
+            let mut plan = catalog.plan().clone();
+            let first = plan.nodes.len();
+            assert!(entry.extension.extend(&mut plan), "it was bound against this plan");
+            let words = Words { plan: &plan, read: &[] };
+            lines.extend(plan.nodes[first..].iter().map(|node| words.line(node)));
             lines
         }
         Bound::Define(Definition::Nothing(why)) => vec![why.clone()],
@@ -54,72 +55,117 @@ fn plain(name: &str) -> String {
     name.replace('\u{1}', "")
 }
 
-fn nodes(catalog: &Catalog, extension: &Extension) -> Vec<String> {
-    extension.nodes.iter().map(|node| line(catalog, extension, node)).collect()
+/// A scan: what is read and how, and the operators that it goes through.
+fn explain_scan(scan: &Scan) -> Vec<String> {
+    let mut lines = vec![
+        "scan: no key answers this, so rows are read now and go through the operators below once, in the front"
+            .to_owned(),
+    ];
+    for feed in scan.feeds() {
+        let object = plain(&feed.object);
+        let rows = if feed.is_filtered() { "; rows that WHERE rules out are dropped at once" } else { "" };
+        lines.push(match feed.is_by_key() {
+            true => format!("  reads {object} by key, on the shards that own the keys{rows}"),
+            false => format!("  reads all rows of {object} on every shard{rows}"),
+        });
+    }
+    let inlets: Vec<(OperatorId, String)> =
+        scan.feeds().iter().map(|feed| (feed.inlet, plain(&feed.object))).collect();
+    let words = Words { plan: scan.plan(), read: &inlets };
+    let before: Vec<OperatorId> = inlets.iter().flat_map(|(inlet, _)| words.before(*inlet)).collect();
+    let own = scan.plan().nodes.iter().filter(|node| !before.contains(&node.id));
+    lines.extend(own.map(|node| words.line(node)));
+    lines
 }
 
-fn line(catalog: &Catalog, extension: &Extension, node: &NodeSpec) -> String {
-    let input = |id: operators::OperatorId| {
-        let before = catalog.plan().nodes.get(id.index());
-        match before.map(|node| &node.operator) {
-            Some(Operator::Table(table)) => {
-                format!("table {}", catalog.plan().tables[table.0 as usize].name)
-            }
+/// Puts the operators of a plan into words.
+struct Words<'a> {
+    plan: &'a Plan,
+    /// Nodes that stand for rows which are read from somewhere else.
+    read: &'a [(OperatorId, String)],
+}
+
+impl Words<'_> {
+    /// The node and all before it on its way.
+    fn before(&self, id: OperatorId) -> Vec<OperatorId> {
+        let mut found = vec![id];
+        for input in inputs(&self.plan.nodes[id.index()].operator) {
+            found.extend(self.before(input));
+        }
+        found
+    }
+
+    fn node(&self, id: OperatorId) -> &NodeSpec {
+        &self.plan.nodes[id.index()]
+    }
+
+    fn input(&self, id: OperatorId) -> String {
+        if let Some((_, name)) = self.read.iter().find(|(read, _)| *read == id) {
+            return name.clone();
+        }
+        match &self.node(id).operator {
+            Operator::Table(table) => format!("table {}", plain(&self.plan.tables[table.0 as usize].name)),
             _ => format!("#{}", id.0),
         }
-    };
-    let columns = |id: operators::OperatorId| {
-        let before = catalog.plan().nodes.get(id.index());
-        let own = || extension.nodes.get(id.index() - extension.nodes_before as usize);
-        before.or_else(own).map(|node| node.columns.clone()).unwrap_or_default()
-    };
-    let named = |id, key: &[u16]| {
-        let columns = columns(id);
+    }
+
+    fn named(&self, id: OperatorId, key: &[u16]) -> String {
+        let columns = &self.node(id).columns;
         names(key.iter().map(|at| columns[usize::from(*at)].name.as_str()))
-    };
-    let what = match &node.operator {
-        Operator::Table(_) => "takes writes".to_owned(),
-        Operator::Filter(spec) => {
-            format!("keeps rows of {} for which the condition is true", input(spec.input))
-        }
-        Operator::Map(spec) => format!(
-            "computes ({}) from {}",
-            names(node.columns.iter().map(|column| column.name.as_str())),
-            input(spec.input)
-        ),
-        Operator::Join(spec) => format!(
-            "pairs {} with {} where ({}) = ({}){}",
-            input(spec.left),
-            input(spec.right),
-            named(spec.left, &spec.left_key),
-            named(spec.right, &spec.right_key),
-            if spec.kind == operators::JoinKind::Left {
-                ", and keeps left rows without a partner"
-            } else {
-                ""
+    }
+
+    fn line(&self, node: &NodeSpec) -> String {
+        let input = |id: OperatorId| self.input(id);
+        let what = match &node.operator {
+            Operator::Table(_) => "takes writes".to_owned(),
+            Operator::Filter(spec) => {
+                format!("keeps rows of {} for which the condition is true", input(spec.input))
             }
-        ),
-        Operator::Aggregate(spec) => {
-            format!("sums {} up by ({})", input(spec.input), named(spec.input, &spec.group))
-        }
-        Operator::Distinct(from) => format!("keeps one of equal rows of {}", input(*from)),
-        Operator::Union(from) => {
-            format!("puts together {}", from.iter().map(|id| input(*id)).collect::<Vec<_>>().join(", "))
-        }
-        Operator::TopK(spec) => format!(
-            "keeps the first {} rows of {} by ({})",
-            spec.limit,
-            input(spec.input),
-            names(spec.order.iter().map(|order| order.column.as_str()))
-        ),
-        Operator::Exchange(spec) => {
-            format!("sends rows of {} to the shard of ({})", input(spec.input), named(spec.input, &spec.key))
-        }
-        Operator::View(spec) => format!("keeps rows of {} ready to be looked up", input(spec.input)),
-        Operator::Backfill(from) => {
-            format!("passes on {}, first the rows that are there already", input(*from))
-        }
-        Operator::Dropped(_) => "nothing".to_owned(),
-    };
-    format!("  #{} {}: {what}", node.id.0, operator_name(&node.operator))
+            Operator::Map(spec) => format!(
+                "computes ({}) from {}",
+                names(node.columns.iter().map(|column| column.name.as_str())),
+                input(spec.input)
+            ),
+            Operator::Join(spec) => self.join(spec),
+            Operator::Aggregate(spec) => {
+                format!("sums {} up by ({})", input(spec.input), self.named(spec.input, &spec.group))
+            }
+            Operator::Distinct(from) => format!("keeps one of equal rows of {}", input(*from)),
+            Operator::Union(from) => {
+                format!("puts together {}", from.iter().map(|id| input(*id)).collect::<Vec<_>>().join(", "))
+            }
+            Operator::TopK(spec) => format!(
+                "keeps the first {} rows of {} by ({})",
+                spec.limit,
+                input(spec.input),
+                names(spec.order.iter().map(|order| order.column.as_str()))
+            ),
+            Operator::Exchange(spec) => format!(
+                "sends rows of {} to the shard of ({})",
+                input(spec.input),
+                self.named(spec.input, &spec.key)
+            ),
+            Operator::View(spec) if self.read.is_empty() => {
+                format!("keeps rows of {} ready to be looked up", input(spec.input))
+            }
+            Operator::View(spec) => format!("keeps rows of {} as the result", input(spec.input)),
+            Operator::Backfill(from) => {
+                format!("passes on {}, first the rows that are there already", input(*from))
+            }
+            Operator::Dropped(_) => "nothing".to_owned(),
+        };
+        format!("  #{} {}: {what}", node.id.0, operator_name(&node.operator))
+    }
+
+    fn join(&self, spec: &JoinSpec) -> String {
+        let left = spec.kind == JoinKind::Left;
+        format!(
+            "pairs {} with {} where ({}) = ({}){}",
+            self.input(spec.left),
+            self.input(spec.right),
+            self.named(spec.left, &spec.left_key),
+            self.named(spec.right, &spec.right_key),
+            if left { ", and keeps left rows without a partner" } else { "" }
+        )
+    }
 }

@@ -143,10 +143,12 @@ impl Planner<'_> {
 
     /// The stream with the rows for which all of these are true.
     pub(crate) fn filtered(&mut self, stream: Stream, conditions: &[Expr]) -> Result<Stream> {
-        match conditions {
-            [] => Ok(stream),
-            [one] => Ok(self.builder.filter(stream, one.clone())?),
-            many => Ok(self.builder.filter(stream, all(many.to_vec()))?),
+        let mut conditions: Vec<Expr> =
+            conditions.iter().map(|condition| self.parameters.placed(condition)).collect();
+        match conditions.len() {
+            0 => Ok(stream),
+            1 => Ok(self.builder.filter(stream, conditions.remove(0))?),
+            _ => Ok(self.builder.filter(stream, all(conditions))?),
         }
     }
 

@@ -30,7 +30,8 @@
 //! - [`Bound::Insert`]: [`Write::rows`] are written with [`Write::kind`].
 //! - [`Bound::Lookup`]: look up [`Lookup::keys`] in the view, give what was found to [`Lookup::result`].
 //! - [`Bound::Modify`]: do its lookup, give the result to [`Modify::rows`], write these with [`Modify::kind`].
-//! - [`Bound::Query`]: no key answers it; its extension of the plan has one view with the result.
+//! - [`Bound::Query`]: no key answers it. [`Scan::start`], then [`Run::feed`] with all rows of each of [`Run::sources`], then
+//!   [`Run::finish`].
 //!
 //! # Which key a view is looked up by
 //!
@@ -78,6 +79,7 @@ mod typed;
 
 // Queries.
 mod aggregate;
+mod feed;
 mod from;
 mod join;
 mod planner;
@@ -92,6 +94,7 @@ pub mod evaluate;
 mod explain;
 pub mod lookup;
 pub mod parse;
+pub mod scan;
 pub mod statement;
 pub mod write;
 
@@ -101,6 +104,7 @@ pub use error::SqlError;
 pub use evaluate::Context;
 pub use lookup::Lookup;
 pub use parse::{Parsed, parse};
+pub use scan::{Limits, Run, Scan, Source};
 pub use sql_type::SqlType;
-pub use statement::{Bound, Prepared, ResultColumn, Scan, Session, bind};
+pub use statement::{Bound, Prepared, ResultColumn, Session, bind};
 pub use write::{Conflict, CopyIn, Modify, Write};

@@ -12,6 +12,7 @@ use crate::expression::Binder;
 use crate::parameters::Parameters;
 use crate::scope::{Scope, ScopeColumn};
 use crate::sql_type::SqlType;
+use crate::write::is_null_constant;
 use operators::expr::{CompareOp, Expr, Literal};
 use operators::{Row, RowBuilder, Rows, ViewId};
 use sqlparser::ast::Expr as Ast;
@@ -36,8 +37,7 @@ pub struct Lookup {
     visible: usize,
     /// Output and whether descending.
     order: Vec<(usize, bool)>,
-    limit: Option<Cell>,
-    offset: Option<Cell>,
+    cut: Cut,
     /// What is read when no row is found.
     empty_row: Option<Vec<Literal>>,
     /// The names and types of the rows found.
@@ -99,7 +99,7 @@ pub(crate) fn find_key(
 }
 
 /// The column and the values that a condition compares it with, if it is such a condition.
-fn key_values(condition: &Expr) -> Option<(u32, Vec<Expr>)> {
+pub(crate) fn key_values(condition: &Expr) -> Option<(u32, Vec<Expr>)> {
     let constant = |expr: &Expr| columns_of(expr).is_empty();
     match condition {
         Expr::Compare(CompareOp::Eq, left, right) => match (&**left, &**right) {
@@ -121,8 +121,42 @@ pub(crate) struct Shown {
     pub(crate) outputs: Vec<(Expr, SqlType)>,
     pub(crate) visible: usize,
     pub(crate) order: Vec<(usize, bool)>,
-    pub(crate) limit: Option<Expr>,
-    pub(crate) offset: Option<Expr>,
+    pub(crate) cut: Cut,
+}
+
+/// LIMIT and OFFSET of a result.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cut {
+    limit: Option<Cell>,
+    offset: Option<Cell>,
+}
+
+impl Cut {
+    /// Of these expressions, which name no columns.
+    pub(crate) fn new(binder: &Binder<'_>, (limit, offset): (Option<&Ast>, Option<&Ast>)) -> Result<Cut> {
+        let number = |ast: Option<&Ast>| match ast {
+            Some(ast) if !is_null_constant(ast) => {
+                let expr = binder.bind_as(ast, SqlType::BigInt)?;
+                Cell::new(&expr, &[], binder.parameters).map(Some)
+            }
+            _ => Ok(None),
+        };
+        Ok(Cut { limit: number(limit)?, offset: number(offset)? })
+    }
+
+    /// How many rows are passed over, and how many are shown of those behind them.
+    pub(crate) fn values(&self, context: &Context<'_>) -> Result<(usize, usize)> {
+        let number = |cell: &Option<Cell>, otherwise: usize| match cell {
+            None => Ok(otherwise),
+            Some(cell) => match cell.value(None, context)? {
+                Literal::Null => Ok(otherwise),
+                Literal::Int(value) => usize::try_from(value)
+                    .map_err(|_| SqlError::new("2201W", "LIMIT and OFFSET must not be negative")),
+                _ => unreachable!("it was bound as an integer"),
+            },
+        };
+        Ok((number(&self.offset, 0)?, number(&self.limit, usize::MAX)?))
+    }
 }
 
 impl Lookup {
@@ -144,8 +178,7 @@ impl Lookup {
             outputs: Evaluator::new(&shown.outputs, row, parameters)?,
             visible: shown.visible,
             order: shown.order,
-            limit: shown.limit.as_ref().map(constant).transpose()?,
-            offset: shown.offset.as_ref().map(constant).transpose()?,
+            cut: shown.cut,
             empty_row: object.empty_row.clone().filter(|_| keyed.key.is_empty()),
             width: row.len(),
             parameters: parameters.types(),
@@ -189,21 +222,8 @@ impl Lookup {
         if !self.conditions.is_empty() || !self.order.is_empty() {
             return Ok(u32::MAX);
         }
-        let (offset, limit) = self.cut(context)?;
+        let (offset, limit) = self.cut.values(context)?;
         Ok(u32::try_from(limit.saturating_add(offset)).unwrap_or(u32::MAX))
-    }
-
-    fn cut(&self, context: &Context<'_>) -> Result<(usize, usize)> {
-        let number = |cell: &Option<Cell>, otherwise: usize| match cell {
-            None => Ok(otherwise),
-            Some(cell) => match cell.value(None, context)? {
-                Literal::Null => Ok(otherwise),
-                Literal::Int(value) => usize::try_from(value)
-                    .map_err(|_| SqlError::new("2201W", "LIMIT and OFFSET must not be negative")),
-                _ => unreachable!("it was bound as an integer"),
-            },
-        };
-        Ok((number(&self.offset, 0)?, number(&self.limit, usize::MAX)?))
     }
 
     /// The result, made of the rows found for the keys.
@@ -238,7 +258,7 @@ impl Lookup {
                     .unwrap_or(std::cmp::Ordering::Equal)
             });
         }
-        let (offset, limit) = self.cut(context)?;
+        let (offset, limit) = self.cut.values(context)?;
         let mut result = Rows::new();
         let mut builder = RowBuilder::new();
         for row in rows.iter().skip(offset).take(limit) {

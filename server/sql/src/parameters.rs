@@ -15,6 +15,9 @@ const PARAMETERS_MAX: usize = u16::MAX as usize;
 /// Begins names that no SQL name can be confused with, since names have no control characters.
 const HIDDEN: char = '\u{1}';
 
+/// The number that the time of the statement has among the parameters of a plan.
+pub(crate) const NOW: u32 = u32::MAX;
+
 /// What is known about the parameters of one statement.
 #[derive(Debug)]
 pub(crate) struct Parameters {
@@ -68,6 +71,23 @@ impl Parameters {
                 .detail("A view is a function of the rows of its tables.")
                 .hint("Write the time into a column and use that.")),
         }
+    }
+
+    /// The expression with its parameters and the time as a plan holds them, which has no columns for them. Their types
+    /// must be known by now.
+    pub(crate) fn placed(&self, expr: &Expr) -> Expr {
+        if self.forbidden.is_some() {
+            return expr.clone();
+        }
+        let types = self.types();
+        expr.with_leaves(&mut |leaf| match leaf {
+            Expr::Column(name) if *name == now_name() => Expr::Parameter(NOW, Type::Timestamp),
+            Expr::Column(name) => match (0..types.len()).find(|index| parameter_name(*index) == *name) {
+                Some(index) => Expr::Parameter(index as u32, types[index].engine()),
+                None => leaf.clone(),
+            },
+            other => other.clone(),
+        })
     }
 
     /// The types of all; what no place tells is text.

@@ -23,6 +23,24 @@ pub(crate) struct Planner<'a> {
     pub(crate) depth: usize,
     /// What WHERE says of the numbers of rows, as far as nothing in FROM has taken it.
     pub(crate) rank_conditions: Vec<RankCondition>,
+    /// Where the rows of tables and views come from.
+    pub(crate) place: Place,
+}
+
+/// Where a plan runs.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// On the shards, continuing the plan of everything.
+    Shards,
+    /// In the front, once. Each object that the query names is read as an inlet of its own.
+    Front(Vec<Inlet>),
+}
+
+/// Where the rows of an object come into a plan that runs in the front.
+#[derive(Debug)]
+pub(crate) struct Inlet {
+    pub(crate) object: String,
+    pub(crate) stream: Stream,
 }
 
 /// The result of a query.
@@ -63,7 +81,14 @@ impl<'a> Planner<'a> {
             hidden: 0,
             depth: 0,
             rank_conditions: Vec::new(),
+            place: Place::Shards,
         }
+    }
+
+    /// For a plan that runs in the front, once.
+    pub(crate) fn in_front(catalog: &'a Catalog, parameters: &'a Parameters) -> Self {
+        let builder = PlanBuilder::new();
+        Planner { builder, place: Place::Front(Vec::new()), ..Planner::new(catalog, parameters) }
     }
 
     /// The rows of a table or view.
@@ -76,7 +101,7 @@ impl<'a> Planner<'a> {
         }
         let columns = object.columns.iter().enumerate();
         Ok(Relation {
-            stream: self.catalog.stream(object, &self.builder)?,
+            stream: self.stream_of(object)?,
             columns: columns
                 .map(|(at, column)| OutputColumn { name: column.name.clone(), ty: column.ty, at })
                 .collect(),
@@ -86,6 +111,16 @@ impl<'a> Planner<'a> {
             empty_row: None,
             rank: None,
         })
+    }
+
+    fn stream_of(&mut self, object: &Object) -> Result<Stream> {
+        let Place::Front(inlets) = &mut self.place else {
+            return self.catalog.stream(object, &self.builder);
+        };
+        let name = format!("{}#{}", object.name, inlets.len());
+        let stream = self.builder.inlet(&name, self.catalog.engine_columns(object))?;
+        inlets.push(Inlet { object: object.name.clone(), stream });
+        Ok(stream)
     }
 
     /// A view that is a query by name.
@@ -129,6 +164,8 @@ impl<'a> Planner<'a> {
 
     /// A map with these columns, named by `names` as far as they are free.
     pub(crate) fn map(&mut self, input: Stream, columns: Vec<(String, Expr)>) -> Result<Stream> {
+        let columns: Vec<(String, Expr)> =
+            columns.into_iter().map(|(name, expr)| (name, self.parameters.placed(&expr))).collect();
         let same = |(at, (name, expr)): (usize, &(String, Expr))| {
             *expr == col_at(at as u32) && *name == self.name_at(input, at)
         };

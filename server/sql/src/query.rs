@@ -25,9 +25,23 @@ impl Planner<'_> {
     pub(crate) fn ranked_query(&mut self, query: &Query) -> Result<Relation> {
         refuse_clauses(query)?;
         let outside = self.named.len();
-        let relation = self.query_with(query);
+        let relation = self.query_with(query).and_then(|relation| {
+            let (limit, offset) = limit(query)?;
+            self.limited(relation, limit, offset)
+        });
         self.named.truncate(outside);
         relation
+    }
+
+    /// The plan of a query but for its LIMIT and OFFSET, which are left to the caller.
+    pub(crate) fn query_without_limit(&mut self, query: &Query) -> Result<Relation> {
+        refuse_clauses(query)?;
+        let outside = self.named.len();
+        let relation = self.query_with(query);
+        self.named.truncate(outside);
+        let relation = relation?;
+        refuse_rank(&relation)?;
+        Ok(relation)
     }
 
     fn query_with(&mut self, query: &Query) -> Result<Relation> {
@@ -41,9 +55,7 @@ impl Planner<'_> {
             }
         }
         let order_by = order_by(query.order_by.as_ref())?;
-        let relation = self.body(&query.body, order_by)?;
-        let (limit, offset) = limit(query)?;
-        self.limited(relation, limit, offset)
+        self.body(&query.body, order_by)
     }
 
     fn cte(&mut self, cte: &Cte) -> Result<Relation> {

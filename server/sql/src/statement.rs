@@ -1,22 +1,22 @@
 //! Statements: from what was parsed to what a front carries out.
 
-use crate::catalog::{Catalog, Extension};
+use crate::catalog::Catalog;
 use crate::define::{self, Definition};
 use crate::error::{Result, SqlError};
 use crate::evaluate::{Context, Evaluator, check_parameters};
 use crate::explain;
 use crate::expression::{Binder, conjuncts};
-use crate::lookup::{Lookup, Shown, find_key, object_scope};
+use crate::lookup::{Cut, Lookup, Shown, find_key, object_scope};
 use crate::names::{fold, object_name, unqualified};
 use crate::parameters::Parameters;
 use crate::parse::Parsed;
-use crate::planner::Planner;
 use crate::query::{limit_clause, order_by};
+use crate::scan::{self, Scan};
 use crate::scope::Scope;
 use crate::sql_type::SqlType;
-use crate::write::{self, Modify, Write, is_null_constant};
-use operators::expr::{Expr, Literal};
-use operators::{RowBuilder, Rows, ViewId};
+use crate::write::{self, Modify, Write};
+use operators::expr::Expr;
+use operators::{RowBuilder, Rows};
 use sqlparser::ast::{
     Expr as Ast, ObjectType, Query, ResetStatement, Select, Set, SetExpr, Statement, TableFactor,
     TableWithJoins,
@@ -86,20 +86,6 @@ impl Constant {
         }
         Ok(rows)
     }
-}
-
-/// A query that no key answers: an extension of the plan with one view, whose only key is that of no columns and whose
-/// rows are the result, in the view's order.
-#[derive(Debug, Clone)]
-pub struct Scan {
-    /// What the plan needs for it.
-    pub extension: Extension,
-    /// The view of the extension.
-    pub view: ViewId,
-    /// How many of the view's columns are the result's; those behind only order it.
-    pub visible: usize,
-    /// What is read when there is no row.
-    pub empty_row: Option<Vec<Literal>>,
 }
 
 /// What a session does by itself.
@@ -259,7 +245,7 @@ fn bind_query(catalog: &Catalog, query: &Query, parameters: &Parameters) -> Resu
             return Ok(prepared);
         }
     }
-    scan(catalog, query)
+    scan::bind(catalog, query, parameters)
 }
 
 fn constant(query: &Query, select: &Select, parameters: &Parameters) -> Result<Prepared> {
@@ -308,44 +294,13 @@ fn lookup(
     let Some(keyed) = find_key(catalog, object, &binder, &conditions)? else { return Ok(None) };
     let outputs = crate::select::projection(&binder, select, order_by(query.order_by.as_ref())?)?;
     let columns = result_columns(&outputs.columns[..outputs.visible]);
-    let (limit, offset) = limit_clause(query)?;
-    let number = |ast: Option<&Ast>| match ast {
-        Some(ast) if !is_null_constant(ast) => {
-            Binder::new(&Scope::default(), parameters).bind_as(ast, SqlType::BigInt).map(Some)
-        }
-        _ => Ok(None),
-    };
+    let nothing = Scope::default();
     let shown = Shown {
         visible: outputs.visible,
         order: outputs.order,
-        limit: number(limit)?,
-        offset: number(offset)?,
+        cut: Cut::new(&Binder::new(&nothing, parameters), limit_clause(query)?)?,
         outputs: outputs.columns.into_iter().map(|(_, expr, ty)| (expr, ty)).collect(),
     };
     let lookup = Lookup::new(catalog, object, keyed, shown, parameters)?;
     Ok(Some(Prepared { bound: Bound::Lookup(Box::new(lookup)), parameters: parameters.types(), columns }))
-}
-
-/// The query as operators of its own.
-fn scan(catalog: &Catalog, query: &Query) -> Result<Prepared> {
-    let parameters = Parameters::forbidden("a query that no key answers");
-    let mut planner = Planner::new(catalog, &parameters);
-    let relation = planner.query(query)?;
-    let order = planner.plan_order(relation.stream, &relation.order);
-    let name = catalog.plan_name("\u{1}query");
-    let view = planner.builder.view(&name, relation.stream, &[], &order)?;
-    let columns: Vec<ResultColumn> = relation
-        .columns
-        .iter()
-        .map(|column| ResultColumn { name: column.name.clone(), ty: column.ty })
-        .collect();
-    let visible = columns.len();
-    let empty_row = relation.empty_row.map(|row| define::empty_row(&row, visible)).transpose()?;
-    let after = planner.builder.build()?;
-    let extension = Extension::between(catalog.plan(), &after);
-    Ok(Prepared {
-        bound: Bound::Query(Box::new(Scan { extension, view, visible, empty_row })),
-        parameters: Vec::new(),
-        columns,
-    })
 }

@@ -5,7 +5,7 @@ use crate::define::default_value;
 use crate::error::{Result, SqlError};
 use crate::evaluate::{Cell, Context, Evaluator, check_parameters};
 use crate::expression::{Binder, conjuncts};
-use crate::lookup::{Lookup, Shown, find_key, object_scope};
+use crate::lookup::{Cut, Lookup, Shown, find_key, object_scope};
 use crate::names::{fold, object_name};
 use crate::parameters::Parameters;
 use crate::scope::Scope;
@@ -414,7 +414,7 @@ fn read(
     let columns = object.columns.iter().enumerate();
     let outputs: Vec<(Expr, SqlType)> = columns.map(|(at, column)| (col_at(at as u32), column.ty)).collect();
     let visible = outputs.len();
-    let shown = Shown { outputs, visible, order: Vec::new(), limit: None, offset: None };
+    let shown = Shown { outputs, visible, order: Vec::new(), cut: Cut::default() };
     Lookup::new(catalog, object, keyed, shown, binder.parameters)
 }
 

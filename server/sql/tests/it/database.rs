@@ -3,7 +3,8 @@
 use operators::expr::Literal;
 use operators::{Dataflow, Outputs, Row, Rows, WriteKind};
 use sql::{
-    Bound, Catalog, Conflict, Context, Definition, Prepared, ResultColumn, Scan, SqlError, bind, parse, text,
+    Bound, Catalog, Conflict, Context, Definition, Limits, Prepared, ResultColumn, Scan, SqlError, bind,
+    parse, text,
 };
 
 /// The time of every statement: 2020-01-01.
@@ -13,8 +14,8 @@ pub const NOW: i64 = 1_577_836_800_000_000;
 pub struct Database {
     pub catalog: Catalog,
     dataflow: Dataflow,
-    /// All writes, to be made again where a query is run over what is there.
-    writes: Vec<(operators::TableId, WriteKind, Rows)>,
+    /// What a scan may take.
+    pub limits: Limits,
     /// Rows written by the last statement.
     pub changed: u64,
 }
@@ -24,7 +25,8 @@ pub type Table = Vec<Vec<Option<String>>>;
 
 impl Database {
     pub fn new() -> Self {
-        Database { catalog: Catalog::new(), dataflow: Dataflow::new(0, 1), writes: Vec::new(), changed: 0 }
+        let limits = Limits { memory_bytes: 64 << 20 };
+        Database { catalog: Catalog::new(), dataflow: Dataflow::new(0, 1), limits, changed: 0 }
     }
 
     /// Runs statements and gives the result of the last.
@@ -92,7 +94,7 @@ impl Database {
             }
             Bound::Lookup(lookup) => self.look_up(lookup, &context)?,
             Bound::Constant(constant) => constant.rows(&context)?,
-            Bound::Query(scan) => self.scan(scan),
+            Bound::Query(scan) => self.scan(scan, &context)?,
             Bound::Explain(lines) => return Ok(lines.iter().map(|line| vec![Some(line.clone())]).collect()),
             Bound::Define(Definition::Nothing(_)) | Bound::Session(_) => Rows::new(),
         };
@@ -108,7 +110,6 @@ impl Database {
             .map_err(|error| SqlError::new("23505", error.to_string()))?;
         self.dataflow.finish(&mut Outputs::default());
         self.changed += u64::from(changed);
-        self.writes.push((table, kind, rows));
         Ok(changed)
     }
 
@@ -123,29 +124,22 @@ impl Database {
         lookup.result(&found, context)
     }
 
-    /// A query over what is there: all writes again, on a shard that has the query's operators too.
-    fn scan(&self, scan: &Scan) -> Rows {
-        let mut plan = self.catalog.plan().clone();
-        assert!(scan.extension.extend(&mut plan), "the query was bound against this plan");
-        let mut dataflow = Dataflow::new(0, 1);
-        dataflow.install(&plan).expect("the plan is sound");
-        for (table, kind, rows) in &self.writes {
-            // A table may have been dropped since.
-            if !plan.is_dropped(plan.tables[table.0 as usize].node) {
-                dataflow.write(*table, *kind, &rows.rows).expect("it was written before");
+    /// A query over what is there.
+    fn scan(&self, scan: &Scan, context: &Context<'_>) -> Result<Rows, SqlError> {
+        let mut run = scan.start(context, self.limits)?;
+        for (number, source) in run.sources().to_vec().into_iter().enumerate() {
+            let Some(keys) = source.keys else {
+                let all = self.dataflow.scan(source.view).expect("the view is there");
+                run.feed(number, &all)?;
+                continue;
+            };
+            for key in &keys {
+                let mut found = Rows::new();
+                self.dataflow.lookup(source.view, key, u32::MAX, &mut found).expect("the view is there");
+                run.feed(number, &found)?;
             }
         }
-        fill(&mut dataflow);
-        let mut builder = operators::RowBuilder::new();
-        builder.start(0);
-        let mut rows = Rows::new();
-        dataflow.lookup(scan.view, builder.finish(), u32::MAX, &mut rows).expect("the view is there");
-        if let (true, Some(empty)) = (rows.is_empty(), &scan.empty_row) {
-            builder.start(empty.len());
-            empty.iter().for_each(|value| builder.push(value.datum()));
-            rows.push(builder.finish());
-        }
-        rows
+        run.finish()
     }
 
     /// All rows of a materialised view, in no order.
