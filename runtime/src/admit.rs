@@ -4,7 +4,7 @@
 //! that does not read its replies is not served, and an answer that exists only in memory is never overtaken by a
 //! later request of the same front.
 
-use crate::clock::{FrontId, FrontSlot};
+use crate::clock::{FrontId, FrontSlot, Link};
 use crate::message::{self, ArchivedAsk, ArchivedRequest, Outcome, Refusal, SCAN_BYTES_MAX};
 use crate::record;
 use crate::recovery::Phase;
@@ -89,6 +89,16 @@ impl Shard {
         true
     }
 
+    /// Told by the host between finding a request and offering it: how many entries the catalogue has. Whoever asks for a table
+    /// or view that only a newer entry knows is ahead of this shard, and waits for it.
+    pub fn set_catalogue_newest(&mut self, entry: u64) {
+        self.catalogue_newest = entry;
+    }
+
+    fn lags_behind_catalogue(&self) -> bool {
+        self.catalogue_newest > self.cut().get(Link::Control)
+    }
+
     /// Ends a run of [`Shard::admit`]: the answers given go out in one reply a front.
     pub fn end_admission(&mut self) {
         self.seal_replies();
@@ -107,9 +117,15 @@ impl Shard {
                 }
                 let (table, kind) = (TableId(table.to_native()), message::kind_of(kind));
                 match self.dataflow.validate_write(table, kind, &rows.rows) {
+                    Err(WriteError::UnknownTable(_)) if self.lags_behind_catalogue() => Verdict::Wait,
                     Err(e) => self.refuse_write(slot, request, refused(Refusal::of_write(&e), e)),
                     Ok(()) => self.admit_write(slot, request, bytes),
                 }
+            }
+            ArchivedAsk::Lookup { view, .. } | ArchivedAsk::Scan { view, .. }
+                if self.lags_behind_catalogue() && !self.knows_view(ViewId(view.to_native())) =>
+            {
+                Verdict::Wait
             }
             ArchivedAsk::Lookup { view, limit, keys } => {
                 let found = self.look_up(ViewId(view.to_native()), limit.to_native(), &keys.rows);
@@ -119,6 +135,10 @@ impl Shard {
                 Verdict::Answer(self.scan(ViewId(view.to_native()), from.to_native()))
             }
         }
+    }
+
+    fn knows_view(&self, view: ViewId) -> bool {
+        (view.0 as usize) < self.dataflow.plan().views.len()
     }
 
     fn refuse_write(&mut self, slot: FrontSlot, request: &ArchivedRequest, outcome: Outcome) -> Verdict {
@@ -182,6 +202,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::CatalogueEntry;
     use crate::clock::{FrontId, Label, ShardId};
     use crate::message::{Ask, Request};
     use crate::recovery::Receiver;
@@ -209,7 +230,7 @@ mod tests {
         let mut shard = Shard::new(Settings::new(ShardId(0), 1), log);
         let mut plan = PlanBuilder::new();
         plan.table("t", &[column("id", Type::Int)], &["id"]).expect("a table");
-        shard.add_plan(plan.build().expect("a plan"));
+        shard.add_entry(CatalogueEntry::whole(&plan.build().expect("a plan")));
         shard.attach(SLOT, FRONT, newest.map(|bytes| (Label(1), bytes))).expect("attaches");
         shard.end_replay().expect("nothing to replay");
         assert!(shard.consume_control().expect("the plan can be installed"));

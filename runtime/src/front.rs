@@ -10,9 +10,11 @@
 //! operations should be one request a shard.
 
 mod assembly;
+mod definition;
 mod lane;
 mod token;
 
+pub use definition::Definition;
 pub use token::{Token, TokenError};
 
 use crate::clock::{FrontId, FrontSlot, Label, ShardId};
@@ -23,6 +25,7 @@ use crate::live::registration::{self, Registered};
 use crate::live::sys;
 use crate::message::{ArchivedAnswer, ArchivedOutcome, Ask, Refusal};
 use assembly::Assemblies;
+use definition::Definitions;
 use lane::{Broken, Lane, Purpose};
 use operators::hash::{KeyColumns, hash_key, owner};
 use operators::{Plan, Row, Rows, ScanPosition, TableId, ViewId, WriteKind};
@@ -31,7 +34,6 @@ use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Rows of a write beyond this many bytes go to the shard in several requests, each atomic in itself.
@@ -77,6 +79,11 @@ pub enum Outcome {
         rows: Rows,
         /// Where the next piece begins; none after the last.
         next: Option<ScanPosition>,
+    },
+    /// The definition is durable, and shards are taking it up.
+    Defined {
+        /// Its number in the catalogue.
+        entry: u64,
     },
     /// It was refused; of a write that went to several shards, some may have applied their part.
     Failed(RequestError),
@@ -131,6 +138,7 @@ pub struct Front {
     run: RunFolder,
     plan: Plan,
     plan_entry: u64,
+    definitions: Definitions,
     lanes: Vec<Lane>,
     next_request: u64,
     assemblies: Assemblies,
@@ -161,6 +169,7 @@ impl Front {
             run,
             plan: Plan::default(),
             plan_entry: 0,
+            definitions: Definitions::default(),
             lanes,
             next_request: 0,
             assemblies: Assemblies::default(),
@@ -189,19 +198,6 @@ impl Front {
     /// The newest state of a shard that this front has been told of.
     pub fn label(&self, shard: ShardId) -> Label {
         self.lanes[usize::from(shard.0)].label()
-    }
-
-    /// Reads the newest catalogue entry, which holds the whole plan.
-    pub fn refresh_plan(&mut self) -> Result<(), FrontError> {
-        // Acquire: pairs with the supervisor's Release store after it has written the entry.
-        let entry = self.page.catalogue_entries().load(Ordering::Acquire);
-        if entry > self.plan_entry {
-            let path = self.run.plan(entry);
-            self.plan =
-                layout::read_plan(&path).map_err(|e| FrontError::Gone(format!("{}: {e}", path.display())))?;
-            self.plan_entry = entry;
-        }
-        Ok(())
     }
 
     /// The shard that owns a row of a table, or a primary key of it where `kind` is a delete.
@@ -383,6 +379,10 @@ impl Front {
     }
 
     fn collect(&mut self, completions: &mut Vec<Completion>) -> Result<(), FrontError> {
+        if self.definitions.is_waiting() {
+            self.check_alive()?;
+            self.definitions.take_answers(completions)?;
+        }
         let Front { lanes, page, assemblies, run, .. } = self;
         assemblies.take_finished(completions);
         for lane in lanes.iter_mut() {
@@ -442,16 +442,17 @@ impl Front {
         if ready[1] { self.check_alive() } else { Ok(()) }
     }
 
+    /// Takes what the supervisor has said; an error if it has gone.
     fn check_alive(&mut self) -> Result<(), FrontError> {
-        match self.stream.read(&mut [0; 16]) {
-            Ok(0) => Err(FrontError::Gone("its supervisor has closed the connection".into())),
-            Ok(_) => Ok(()),
-            Err(e)
-                if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) =>
-            {
-                Ok(())
+        let mut bytes = [0; 4096];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return Err(FrontError::Gone("its supervisor has closed the connection".into())),
+                Ok(count) => self.definitions.hear(&bytes[..count]),
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(FrontError::Gone(e.to_string())),
             }
-            Err(e) => Err(FrontError::Gone(e.to_string())),
         }
     }
 
@@ -462,7 +463,7 @@ impl Front {
         match self.wait_for(request)? {
             Outcome::Written { changed } => Ok(changed),
             Outcome::Failed(error) => Err(error.into()),
-            Outcome::Found { .. } | Outcome::Scanned { .. } => unreachable!("a write finds nothing"),
+            _ => unreachable!("a write is answered as one"),
         }
     }
 
@@ -477,9 +478,7 @@ impl Front {
         match self.wait_for(request)? {
             Outcome::Found { counts, rows } => Ok((counts, rows)),
             Outcome::Failed(error) => Err(error.into()),
-            Outcome::Written { .. } | Outcome::Scanned { .. } => {
-                unreachable!("a lookup neither writes nor scans")
-            }
+            _ => unreachable!("a lookup is answered as one"),
         }
     }
 
@@ -561,6 +560,7 @@ fn outcome_of(answer: &ArchivedAnswer) -> Outcome {
                 crate::message::ArchivedRefusal::TooLarge => Refusal::TooLarge,
                 crate::message::ArchivedRefusal::Down => Refusal::Down,
                 crate::message::ArchivedRefusal::OutcomeUnknown => Refusal::OutcomeUnknown,
+                crate::message::ArchivedRefusal::Stale => Refusal::Stale,
             };
             Outcome::Failed(RequestError { reason, message: message.to_string() })
         }

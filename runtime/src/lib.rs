@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 mod admit;
+pub mod catalogue;
 pub mod clock;
 pub mod front;
 mod front_state;

@@ -95,8 +95,14 @@ impl Links {
         Ok(())
     }
 
-    /// Takes up to `count_max` requests of the front in `slot`.
-    pub fn admit(&mut self, shard: &mut Shard, slot: FrontSlot, count_max: u32) -> Result<u32, LinkError> {
+    /// Takes up to `count_max` requests of the front in `slot`. `newest_entry` says how many entries the catalogue has by now.
+    pub fn admit(
+        &mut self,
+        shard: &mut Shard,
+        slot: FrontSlot,
+        count_max: u32,
+        newest_entry: impl Fn() -> u64,
+    ) -> Result<u32, LinkError> {
         let Some(front) = self.fronts.get_mut(usize::from(slot.0)).and_then(Option::as_mut) else {
             return Ok(0);
         };
@@ -109,6 +115,8 @@ impl Links {
         while count < count_max {
             let Some(frame) = requests.peek().map_err(broken)? else { break };
             let token = frame.token;
+            // Looked up now that the request is there: its front had seen no more.
+            shard.set_catalogue_newest(newest_entry());
             if !shard.admit(slot, frame.label, frame.payload, token.0) {
                 break;
             }

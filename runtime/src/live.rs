@@ -8,7 +8,9 @@
 
 mod arguments;
 pub mod bell;
+mod catalogue;
 pub mod control;
+pub(crate) mod definition;
 mod host;
 mod io_uring;
 pub mod layout;
@@ -24,6 +26,7 @@ pub mod supervisor;
 pub(crate) mod sys;
 
 pub use arguments::{ShardArgs, ShardFaults};
+pub use catalogue::DefinitionPoint;
 pub use host::shard_main;
 pub use restart::Recovery;
 pub use supervisor::{Options, ShardStatus, StartError, Supervisor};

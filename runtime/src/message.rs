@@ -144,8 +144,11 @@ pub enum Refusal {
     TooLarge,
     /// The shard is in quarantine, and nothing was done.
     Down,
-    /// The shard went into quarantine before it answered: a write may be applied when it is restored.
+    /// The shard went into quarantine before it answered: a write may be applied when it is restored. Or the catalogue's log
+    /// failed while it took a definition, which may be there after the next start.
     OutcomeUnknown,
+    /// Another definition came first, which this one does not know of. Shards never say so.
+    Stale,
 }
 
 /// The most bytes of a request; a front splits larger batches.

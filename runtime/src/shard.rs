@@ -31,6 +31,7 @@ pub use error::ShardError;
 pub use settings::{Rules, Settings};
 pub use step::Received;
 
+use crate::catalogue::CatalogueEntry;
 use crate::clock::{Cut, Label, ShardId, TreeClock};
 use crate::front_state::Fronts;
 use crate::ingest::Ingest;
@@ -39,7 +40,7 @@ use crate::message::Message;
 use crate::outbox::{BufferPool, Outbox};
 use crate::recovery::{Phase, Recovery};
 use error::unreadable;
-use operators::{Batch, Dataflow, Outputs, Plan};
+use operators::{Batch, Dataflow, Outputs};
 use release::Releases;
 use std::sync::Arc;
 use wal::{Appender, Flush};
@@ -72,7 +73,9 @@ pub struct Shard {
     cut: Cut,
     /// The newest clock received from each shard: the third level of the tree.
     received: Vec<TreeClock>,
-    catalogue: Vec<Arc<Plan>>,
+    catalogue: Vec<Arc<CatalogueEntry>>,
+    /// As of the last request, entries that there are; this shard may not have been given them yet.
+    pub(crate) catalogue_newest: u64,
     pub(crate) log: Appender,
     pub(crate) ingest: Ingest,
     outboxes: Vec<Outbox>,
@@ -107,6 +110,7 @@ impl Shard {
             cut: Cut::new(me, shards),
             received: vec![TreeClock::default(); per_shard],
             catalogue: Vec::new(),
+            catalogue_newest: 0,
             log,
             ingest: Ingest::default(),
             outboxes: (0..per_shard).map(|_| Outbox::default()).collect(),

@@ -59,7 +59,9 @@ fn answered(completion: Completion) -> Answered {
     let outcome = match completion.outcome {
         front::Outcome::Written { changed } => Outcome::Written(changed),
         front::Outcome::Found { counts, rows } => Outcome::Found { counts, rows },
-        front::Outcome::Scanned { .. } => unreachable!("it scans nothing"),
+        front::Outcome::Scanned { .. } | front::Outcome::Defined { .. } => {
+            unreachable!("it neither scans nor defines")
+        }
         front::Outcome::Failed(error) => Outcome::Failed(error.to_string()),
     };
     Answered { ticket: completion.request.0, outcome }

@@ -7,8 +7,10 @@
 mod builder;
 pub mod check;
 mod distribution;
+mod extension;
 
 pub use builder::{PlanBuilder, Stream};
+pub use extension::{DroppedNode, Extension};
 
 use crate::accumulator::Aggregate;
 use crate::error::PlanError;

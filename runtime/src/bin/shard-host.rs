@@ -3,15 +3,17 @@
 //! ```text
 //! shard-host shard ...            a shard's process, for the supervisor
 //! shard-host serve FOLDER SHARDS  serves a folder that has its plan, until it is killed; says "serving" when it does
+//! shard-host serve FOLDER SHARDS POINT  the same, and aborts at that point of the next definition
+//! shard-host define-and-die FOLDER NAME  has a table of that name defined, and is killed before it hears of it
 //! shard-host front FOLDER         writes rows with ever new ids to the first table; says each id that is acknowledged
 //! shard-host without-io-uring ... any of these, where the kernel refuses io_uring
 //! ```
 
 #![deny(unsafe_code)]
 
-use operators::{Datum, RowBuilder, Rows, WriteKind};
-use runtime::front::Front;
-use runtime::live::{Options, Supervisor, shard_main};
+use operators::{Datum, PlanBuilder, RowBuilder, Rows, Type, WriteKind, column};
+use runtime::front::{Definition, Front};
+use runtime::live::{DefinitionPoint, Options, Supervisor, shard_main};
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -30,7 +32,9 @@ fn main() -> ExitCode {
         return shard_main(args);
     }
     let done = match (command.to_str(), &args[..]) {
-        (Some("serve"), [folder, shards]) => serve(Path::new(folder), shards),
+        (Some("serve"), [folder, shards]) => serve(Path::new(folder), shards, None),
+        (Some("serve"), [folder, shards, point]) => serve(Path::new(folder), shards, Some(point)),
+        (Some("define-and-die"), [folder, name]) => define_and_die(Path::new(folder), name),
         (Some("front"), [folder]) => write_for_ever(Path::new(folder)),
         _ => Err("see the top of this program's source".into()),
     };
@@ -43,9 +47,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(folder: &Path, shards: &OsString) -> Result<(), Box<dyn Error>> {
-    let shards = shards.to_str().unwrap_or_default().parse()?;
-    let supervisor = Supervisor::start(Options::new(folder, shards))?;
+fn serve(folder: &Path, shards: &OsString, abort_at: Option<&OsString>) -> Result<(), Box<dyn Error>> {
+    let mut options = Options::new(folder, shards.to_str().unwrap_or_default().parse()?);
+    options.abort_definition_at = match abort_at.and_then(|point| point.to_str()) {
+        None => None,
+        Some("checked") => Some(DefinitionPoint::Checked),
+        Some("filed") => Some(DefinitionPoint::Filed),
+        Some("durable") => Some(DefinitionPoint::Durable),
+        Some("published") => Some(DefinitionPoint::Published),
+        Some(other) => return Err(format!("there is no point {other}").into()),
+    };
+    let supervisor = Supervisor::start(options)?;
     if !supervisor.wait_serving(Duration::from_secs(60)) {
         return Err("the shards do not serve".into());
     }
@@ -54,6 +66,15 @@ fn serve(folder: &Path, shards: &OsString) -> Result<(), Box<dyn Error>> {
     std::io::stdin().read_to_end(&mut Vec::new())?;
     supervisor.stop();
     Ok(())
+}
+
+fn define_and_die(folder: &Path, name: &OsString) -> Result<(), Box<dyn Error>> {
+    let mut front = Front::connect(folder)?;
+    let mut builder = PlanBuilder::extend(front.plan().clone());
+    builder.table(name.to_str().unwrap_or_default(), &[column("id", Type::Int)], &["id"])?;
+    let definition = Definition { after: front.catalogue_entry(), plan: builder.build()?, note: Vec::new() };
+    front.define(definition)?;
+    std::process::abort()
 }
 
 fn write_for_ever(folder: &Path) -> Result<(), Box<dyn Error>> {

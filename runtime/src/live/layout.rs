@@ -1,5 +1,6 @@
 //! Where things lie: names of the files in the data folder and in the run folder.
 
+use crate::catalogue::CatalogueEntry;
 use crate::clock::{FrontId, ShardId};
 use std::path::{Path, PathBuf};
 
@@ -60,8 +61,8 @@ impl RunFolder {
     }
 
     /// The catalogue entry with that number, from 1.
-    pub fn plan(&self, entry: u64) -> PathBuf {
-        self.0.join(format!("plan-{entry}"))
+    pub fn entry(&self, number: u64) -> PathBuf {
+        self.0.join(format!("entry-{number}"))
     }
 
     /// The doorbell of a shard.
@@ -100,6 +101,11 @@ impl FrontFolder {
         self.0.join("bell")
     }
 
+    /// What it asks to have defined, by a number of its own.
+    pub fn definition(&self, number: u64) -> PathBuf {
+        self.0.join(format!("definition-{number}"))
+    }
+
     /// Requests to a shard.
     pub fn requests(&self, shard: ShardId) -> PathBuf {
         self.0.join(format!("requests-{shard}"))
@@ -112,11 +118,9 @@ impl FrontFolder {
 }
 
 /// Reads a catalogue entry from the run folder.
-pub(crate) fn read_plan(path: &Path) -> std::io::Result<operators::Plan> {
-    let mut bytes: rkyv::util::AlignedVec = rkyv::util::AlignedVec::new();
-    bytes.extend_from_slice(&std::fs::read(path)?);
-    let plan = rkyv::from_bytes::<operators::Plan, rkyv::rancor::Error>(&bytes);
-    plan.map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e.to_string()))
+pub(crate) fn read_entry(path: &Path) -> std::io::Result<CatalogueEntry> {
+    let entry = CatalogueEntry::from_bytes(&std::fs::read(path)?);
+    entry.map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e.to_string()))
 }
 
 /// Opens the data folder's note of where the database runs.

@@ -10,7 +10,8 @@
 //!                                               enters the front on the control page; shards attach
 //! ```
 //!
-//! From then on the open stream says that the front lives: whoever sees it end knows that the other side is gone.
+//! From then on the open stream says that the front lives: whoever sees it end knows that the other side is gone. A front
+//! has catalogue entries defined over it (`definition.rs`).
 
 use super::layout::RunFolder;
 use crate::clock::{FrontId, FrontSlot};

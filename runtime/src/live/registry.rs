@@ -1,6 +1,11 @@
-//! The supervisor's side of the fronts: who is there, and their rings.
+//! The supervisor's side of the fronts: who is there, their rings, and what they ask to have defined.
+//!
+//! Nothing here waits for a front: what it has to say is read as it comes, one request a round, and whoever does not
+//! take an answer off its socket is cut off.
 
+use super::catalogue::DefineError;
 use super::control::{ControlPage, FrontWord};
+use super::definition::{Answer, Asked, REQUEST_BYTES, read_request};
 use super::layout::RunFolder;
 use super::registration::{HELLO_BYTES, Welcome, read_hello};
 use super::sys;
@@ -22,6 +27,8 @@ pub(crate) struct Registry {
     connections: Vec<Connection>,
     request_bytes: usize,
     reply_bytes: usize,
+    /// Definitions asked for since they were last taken; one a front at most.
+    asked: Vec<Asked>,
 }
 
 struct Connection {
@@ -34,15 +41,26 @@ enum State {
     Hello(Vec<u8>),
     /// Has a slot, which shards do not know of yet.
     Welcomed { slot: FrontSlot, id: FrontId, pid: u32 },
-    /// Known to the shards.
-    Ready { slot: FrontSlot, id: FrontId },
+    /// Known to the shards. What has come of its next request.
+    Ready { slot: FrontSlot, id: FrontId, said: Vec<u8> },
 }
 
 impl State {
     fn slot(&self) -> Option<(FrontSlot, FrontId)> {
         match *self {
             State::Hello(_) => None,
-            State::Welcomed { slot, id, .. } | State::Ready { slot, id } => Some((slot, id)),
+            State::Welcomed { slot, id, .. } | State::Ready { slot, id, .. } => Some((slot, id)),
+        }
+    }
+}
+
+impl State {
+    /// The bytes that are still missing of what it is to say next.
+    fn wanted_bytes(&self) -> usize {
+        match self {
+            State::Hello(said) => HELLO_BYTES - said.len(),
+            State::Welcomed { .. } => 1,
+            State::Ready { said, .. } => REQUEST_BYTES - said.len(),
         }
     }
 }
@@ -52,7 +70,7 @@ impl Registry {
     pub(crate) fn new(run: &RunFolder, request_bytes: usize, reply_bytes: usize) -> io::Result<Registry> {
         let listener = UnixListener::bind(run.socket())?;
         listener.set_nonblocking(true)?;
-        Ok(Registry { listener, connections: Vec::new(), request_bytes, reply_bytes })
+        Ok(Registry { listener, connections: Vec::new(), request_bytes, reply_bytes, asked: Vec::new() })
     }
 
     /// What to wait for.
@@ -86,6 +104,23 @@ impl Registry {
         changed
     }
 
+    /// The definitions asked for since the last call.
+    pub(crate) fn take_asked(&mut self) -> Vec<Asked> {
+        std::mem::take(&mut self.asked)
+    }
+
+    /// Tells a front what came of a definition, if it is still there.
+    pub(crate) fn answer(&mut self, asked: &Asked, result: &Result<u64, DefineError>) {
+        let is_its =
+            |connection: &&mut Connection| connection.state.slot().is_some_and(|(_, id)| id == asked.front);
+        let Some(connection) = self.connections.iter_mut().find(is_its) else { return };
+        let bytes = Answer::of(asked.number, result).encode();
+        if connection.socket.write(&bytes).ok() != Some(bytes.len()) {
+            // It does not read its answers. The next look at the socket finds its end.
+            let _ = connection.socket.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     /// Ends all connections.
     pub(crate) fn close_all(&mut self, page: &ControlPage, run: &RunFolder) {
         for connection in self.connections.drain(..) {
@@ -111,8 +146,9 @@ impl Registry {
             return Err(io::Error::other("a shard cannot go on with it"));
         }
         let connection = &mut self.connections[index];
-        let mut bytes = [0; HELLO_BYTES];
-        let count = match connection.socket.read(&mut bytes) {
+        let mut bytes = [0; REQUEST_BYTES];
+        let wanted = connection.state.wanted_bytes();
+        let count = match connection.socket.read(&mut bytes[..wanted]) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
@@ -135,10 +171,19 @@ impl Registry {
                 page.front(slot, FrontWord::Sleeping).store(0, Ordering::Relaxed);
                 // Release: pairs with the shards' Acquire load.
                 page.front(slot, FrontWord::Id).store(id.0, Ordering::Release);
-                connection.state = State::Ready { slot, id };
+                connection.state = State::Ready { slot, id, said: Vec::new() };
                 Ok(true)
             }
-            State::Ready { .. } => Err(io::Error::other("it says too much")),
+            State::Ready { id, said, .. } => {
+                said.extend_from_slice(&bytes[..count]);
+                if let Ok(request) = <[u8; REQUEST_BYTES]>::try_from(&said[..]) {
+                    said.clear();
+                    let asked = read_request(*id, &request);
+                    self.asked
+                        .push(asked.ok_or_else(|| io::Error::other("it says what nobody understands"))?);
+                }
+                Ok(false)
+            }
         }
     }
 

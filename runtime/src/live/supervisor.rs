@@ -7,6 +7,7 @@ mod watch;
 
 use super::arguments::ShardFaults;
 use super::bell::{self, Bell};
+use super::catalogue::{Catalogue, DefineError, DefinitionPoint};
 use super::control::{ControlPage, Phase, ShardWord};
 use super::io_uring;
 use super::layout::{DataFolder, RunFolder};
@@ -17,7 +18,7 @@ use super::run_folders;
 use super::sys::{self, monotonic_ns};
 use crate::clock::{Label, ShardId};
 use crate::ring::{self, RingError, RingMemory};
-use operators::{Dataflow, Plan, PlanError};
+use operators::{Plan, PlanError};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -30,7 +31,6 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use wal::{RecordKind, SyncLog};
 use watch::Watch;
 
 /// How to run a database.
@@ -60,6 +60,8 @@ pub struct Options {
     pub args: Vec<OsString>,
     /// What shall go wrong in these shards; for tests.
     pub faults: Vec<(ShardId, ShardFaults)>,
+    /// Where this process shall abort in the next definition; for tests.
+    pub abort_definition_at: Option<DefinitionPoint>,
 }
 
 impl Options {
@@ -79,6 +81,7 @@ impl Options {
             program: PathBuf::from("/proc/self/exe"),
             args: vec!["shard".into()],
             faults: Vec::new(),
+            abort_definition_at: None,
         }
     }
 
@@ -122,7 +125,10 @@ pub enum StartError {
     Catalogue(#[from] wal::Error),
     /// An entry of the catalogue cannot be read.
     #[error("catalogue: entry {0} cannot be read: {1}")]
-    CatalogueEntry(u64, rkyv::rancor::Error),
+    CatalogueEntry(u64, String),
+    /// It cannot be defined, for another reason than its plan.
+    #[error("{0}")]
+    Definition(String),
     /// The plan cannot be installed on top of what there is.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -247,8 +253,7 @@ impl Supervisor {
         let data = DataFolder(io_error(data.0.display(), data.0.canonicalize())?);
         options.folder.clone_from(&data.0);
         let lock = lock_folder(&data)?;
-        let mut catalogue = SyncLog::open(&wal::Options::new(&data.0, "catalogue"))?;
-        let plans = read_catalogue(&mut catalogue, &options)?;
+        let (catalogue, entries) = open_catalogue(&data, &options)?;
         let (run, run_lock) = io_error(RunFolder::PARENT, run_folders::make(&data))?;
         let (waker, woken) = io_error("socket pair", UnixStream::pair())?;
         io_error("socket pair", woken.set_nonblocking(true).and(waker.set_nonblocking(true)))?;
@@ -258,11 +263,11 @@ impl Supervisor {
             run.socket().display(),
             Registry::new(&run, options.ring_bytes, options.reply_ring_bytes),
         )?;
-        for (index, plan) in plans.iter().enumerate() {
-            let path = run.plan(index as u64 + 1);
-            io_error(path.display(), fs::write(&path, plan))?;
+        for (number, entry) in (1..).zip(&entries) {
+            let path = run.entry(number);
+            io_error(path.display(), fs::write(&path, entry))?;
         }
-        shared.page.catalogue_entries().store(plans.len() as u64, Ordering::Release);
+        shared.page.catalogue_entries().store(catalogue.newest(), Ordering::Release);
         let folder = data.0.clone();
         let mut watch = Watch::new(
             options,
@@ -433,53 +438,28 @@ fn lock_folder(data: &DataFolder) -> Result<Lock, StartError> {
     Ok(Lock(file))
 }
 
-/// Kinds of catalogue records: the number of shards (u16), and an archived plan.
-const SHARDS_RECORD: RecordKind = RecordKind(1);
-const PLAN_RECORD: RecordKind = RecordKind(2);
+/// Opens the catalogue and defines what is new in the options. Returns the archived entries too.
+fn open_catalogue(data: &DataFolder, options: &Options) -> Result<(Catalogue, Vec<Vec<u8>>), StartError> {
+    let (mut catalogue, mut entries) = Catalogue::open(data, options.shards, options.abort_definition_at)?;
+    if let Some(plan) = &options.plan
+        && let Some(entry) = catalogue.entry_to(plan)?
+    {
+        let bytes = entry.to_bytes();
+        catalogue.define(catalogue.newest(), &bytes, None, |_| {})?;
+        entries.push(bytes);
+    }
+    Ok((catalogue, entries))
+}
 
-/// Reads the catalogue, and writes into it what is new in the options. Returns the archived plans.
-fn read_catalogue(catalogue: &mut SyncLog, options: &Options) -> Result<Vec<Vec<u8>>, StartError> {
-    let records = catalogue.records()?;
-    let made_for = records.iter().find(|record| record.kind == SHARDS_RECORD);
-    match made_for.map(|record| <[u8; 2]>::try_from(&record.payload[..]).map(u16::from_le_bytes)) {
-        None => drop(catalogue.append(SHARDS_RECORD, &options.shards.to_le_bytes())?),
-        Some(existing) => {
-            let existing = existing.unwrap_or(0);
-            if existing != options.shards {
-                let (folder, wanted) = (options.folder.clone(), options.shards);
-                return Err(StartError::ShardCount { folder, existing, wanted });
-            }
+impl From<DefineError> for StartError {
+    fn from(error: DefineError) -> StartError {
+        match error {
+            DefineError::Plan(error) => StartError::Plan(error),
+            DefineError::Log(error) => StartError::Catalogue(error),
+            DefineError::File { path, source } => StartError::Io { what: path, source },
+            other => StartError::Definition(other.to_string()),
         }
     }
-    let plans = records.into_iter().filter(|record| record.kind == PLAN_RECORD);
-    let mut plans: Vec<Vec<u8>> = plans.map(|record| record.payload).collect();
-    if let Some(plan) = &options.plan {
-        add_plan(catalogue, &mut plans, plan)?;
-    }
-    Ok(plans)
-}
-
-/// Adds a plan to the catalogue, unless it is its newest entry. Returns whether it was added.
-fn add_plan(catalogue: &mut SyncLog, plans: &mut Vec<Vec<u8>>, plan: &Plan) -> Result<bool, StartError> {
-    let bytes = rkyv::to_bytes::<rkyv::rancor::Error>(plan).expect("a vector takes any plan").into_vec();
-    if plans.last() == Some(&bytes) {
-        return Ok(false);
-    }
-    // What a shard could not install must not get into the catalogue: it would never start again.
-    let mut trial = Dataflow::new(0, 1);
-    for (index, entry) in plans.iter().enumerate() {
-        trial.install(&read_plan(index as u64 + 1, entry)?)?;
-    }
-    trial.install(plan)?;
-    catalogue.append(PLAN_RECORD, &bytes)?;
-    plans.push(bytes);
-    Ok(true)
-}
-
-fn read_plan(entry: u64, bytes: &[u8]) -> Result<Plan, StartError> {
-    let mut aligned: rkyv::util::AlignedVec = rkyv::util::AlignedVec::new();
-    aligned.extend_from_slice(bytes);
-    rkyv::from_bytes::<Plan, rkyv::rancor::Error>(&aligned).map_err(|e| StartError::CatalogueEntry(entry, e))
 }
 
 fn make_shared(options: &Options, run: &RunFolder) -> Result<(Arc<Shared>, Vec<UnixDatagram>), StartError> {

@@ -2,17 +2,17 @@
 //! it. Fronts come and go later too.
 
 use super::{Shard, ShardError, unreadable};
+use crate::catalogue::CatalogueEntry;
 use crate::clock::{ArchivedTreeClock, FrontId, FrontSlot, Label, ShardId, TreeClock};
 use crate::machine::Trim;
 use crate::message;
 use crate::recovery::{Phase, Receiver};
-use operators::Plan;
 use std::sync::Arc;
 
 impl Shard {
     /// Makes a catalogue entry available for consumption; entries come in order.
-    pub fn add_plan(&mut self, plan: impl Into<Arc<Plan>>) {
-        self.catalogue.push(plan.into());
+    pub fn add_entry(&mut self, entry: impl Into<Arc<CatalogueEntry>>) {
+        self.catalogue.push(entry.into());
     }
 
     /// Catalogue entries available.

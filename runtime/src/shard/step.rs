@@ -169,11 +169,15 @@ impl Shard {
     }
 
     pub(super) fn apply_control(&mut self, position: u64) -> Result<(), ShardError> {
-        let plan = usize::try_from(position - 1).ok().and_then(|index| self.catalogue.get(index));
-        let Some(plan) = plan else {
+        let entry = usize::try_from(position - 1).ok().and_then(|index| self.catalogue.get(index));
+        let Some(entry) = entry else {
             return Err(unreadable(&"control", format!("the catalogue has no entry {position}")));
         };
-        self.dataflow.install(plan).map_err(|source| ShardError::Plan { position, source })?;
+        let mut plan = self.dataflow.plan().clone();
+        if !entry.extension.extend(&mut plan) {
+            return Err(unreadable(&"control", format!("entry {position} was made for another plan")));
+        }
+        self.dataflow.install(&plan).map_err(|source| ShardError::Plan { position, source })?;
         self.consumed(Link::Control, position);
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! What a run takes place on and under: sizes, rings, how often what goes wrong, how shards go about their work.
 
 use super::Switches;
+use crate::catalogue::CatalogueEntry;
 use crate::clock::ShardId;
 use crate::ring::RingMemory;
 use fastrand::Rng;
 use operators::Plan;
+use operators::plan::Extension;
 use std::sync::Arc;
 use wal::Limits;
 
@@ -19,7 +21,10 @@ pub(super) struct Ground {
     pub(super) tick_rows: u64,
     pub(super) ring_bytes: usize,
     pub(super) front_ring_bytes: usize,
+    /// The plan as of each entry of the catalogue.
     pub(super) catalogue: Vec<Arc<Plan>>,
+    /// The entries, as shards get them.
+    pub(super) entries: Vec<Arc<CatalogueEntry>>,
     /// By sender, then receiver; a shard has none to itself.
     rings: Vec<Vec<Option<RingMemory>>>,
     /// One of them has been damaged.
@@ -64,6 +69,14 @@ pub(super) enum Mood {
 }
 
 impl Ground {
+    /// The catalogue gets an entry that leads to `plan`.
+    pub(super) fn define(&mut self, plan: Arc<Plan>) {
+        let before = self.catalogue.last().cloned().unwrap_or_default();
+        let extension = Extension::between(&before, &plan);
+        self.entries.push(Arc::new(CatalogueEntry { extension, note: Vec::new() }));
+        self.catalogue.push(plan);
+    }
+
     pub(super) fn new(rng: &mut Rng, switches: Switches, shards: u16) -> Ground {
         let mut any = |choices: &[usize]| choices[rng.usize(0..choices.len())];
         let mut ground = Ground {
@@ -77,6 +90,7 @@ impl Ground {
             ring_bytes: any(&[512, 1024, 4096, 16384]),
             front_ring_bytes: any(&[512, 2048, 8192]),
             catalogue: Vec::new(),
+            entries: Vec::new(),
             rings: Vec::new(),
             damaged: false,
         };

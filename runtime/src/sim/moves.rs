@@ -260,7 +260,7 @@ impl World {
 
     pub(super) fn admit(&mut self, id: ShardId, slot: FrontSlot, count_max: u32) -> Result<bool, Failure> {
         let Some(process) = &mut self.processes[usize::from(id.0)] else { return Ok(false) };
-        let count = process.admit(slot, count_max);
+        let count = process.admit(&self.ground, slot, count_max);
         self.moved_for_front(id, slot, count)
     }
 
@@ -376,7 +376,7 @@ impl World {
         let next = self.ground.catalogue.len();
         if let Some(plan) = self.workload.plans.get(next) {
             say!(self, "the catalogue gets entry {}", next + 1);
-            self.ground.catalogue.push(plan.clone());
+            self.ground.define(plan.clone());
             return true;
         }
         let index = usize::from(self.any_shard().0);

@@ -65,7 +65,7 @@ impl Process {
         settings.tick_rows = ground.tick_rows;
         let mut shard = Shard::new(settings, log);
         shard.set_trims(disk.trims.clone());
-        ground.catalogue.iter().for_each(|plan| shard.add_plan(plan.clone()));
+        ground.entries.iter().for_each(|entry| shard.add_entry(entry.clone()));
 
         let links = match attach_rings(ground, me, &mut shard) {
             Ok(links) => links,
@@ -136,7 +136,7 @@ impl Process {
             upto <= ground.catalogue.len() as u64,
             "nobody has consumed what the catalogue does not have"
         );
-        (known..upto).for_each(|index| self.shard.add_plan(ground.catalogue[index as usize].clone()));
+        (known..upto).for_each(|index| self.shard.add_entry(ground.entries[index as usize].clone()));
         known < upto
     }
 
@@ -182,11 +182,16 @@ impl Process {
     }
 
     /// Takes up to `count_max` requests of the front in `slot`, and refuses writes if the log will find no room.
-    pub(super) fn admit(&mut self, slot: FrontSlot, count_max: u32) -> Result<u32, LinkError> {
+    pub(super) fn admit(
+        &mut self,
+        ground: &Ground,
+        slot: FrontSlot,
+        count_max: u32,
+    ) -> Result<u32, LinkError> {
         let log = self.shard.log();
         let full = self.no_room && log.room_bytes() < log.gathered_bytes() + LOG_ROOM_BYTES;
         self.shard.set_log_full(full);
-        self.links.admit(&mut self.shard, slot, count_max)
+        self.links.admit(&mut self.shard, slot, count_max, || ground.entries.len() as u64)
     }
 }
 

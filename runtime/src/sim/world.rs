@@ -82,7 +82,7 @@ impl World {
             workload,
             trace,
         };
-        world.ground.catalogue.push(world.workload.plans[0].clone());
+        world.ground.define(world.workload.plans[0].clone());
         world
     }
 

@@ -2,6 +2,7 @@
 
 mod database;
 mod deaths;
+mod definitions;
 mod faults;
 mod log_faults;
 mod quarantine;

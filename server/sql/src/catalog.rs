@@ -12,7 +12,8 @@ use crate::error::{Result, SqlError};
 use crate::sql_type::SqlType;
 use operators::expr::Literal;
 use operators::order::Order;
-use operators::plan::{Dropped, NodeSpec, Operator, TableSpec, ViewSpec};
+use operators::plan::ViewSpec;
+pub use operators::plan::{DroppedNode, Extension};
 use operators::{Column, Plan, PlanBuilder, Stream, TableId, ViewId};
 
 /// A value for a column that an INSERT leaves out.
@@ -116,72 +117,6 @@ impl Object {
             ObjectKind::MaterializedView => "materialized view",
             ObjectKind::View { .. } => "view",
         }
-    }
-}
-
-/// What a plan has beyond an earlier one.
-#[derive(Debug, Clone, Default, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-pub struct Extension {
-    /// Tables of the plan before it.
-    pub tables_before: u32,
-    /// Nodes of the plan before it.
-    pub nodes_before: u32,
-    /// Views of the plan before it.
-    pub views_before: u32,
-    /// What it adds.
-    pub tables: Vec<TableSpec>,
-    /// What it adds.
-    pub nodes: Vec<NodeSpec>,
-    /// What it adds.
-    pub views: Vec<ViewSpec>,
-    /// Nodes that were there before it and are dropped by it.
-    pub dropped: Vec<DroppedNode>,
-}
-
-/// A node that an extension drops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-pub struct DroppedNode {
-    /// Its number.
-    pub node: u32,
-    /// As the plan has it.
-    pub dropped: Dropped,
-}
-
-impl Extension {
-    /// What `after` has beyond `before`, which it continues.
-    pub fn between(before: &Plan, after: &Plan) -> Self {
-        let changed = before.nodes.iter().zip(&after.nodes).filter(|(old, new)| old.operator != new.operator);
-        let dropped = changed.map(|(_, new)| match &new.operator {
-            Operator::Dropped(dropped) => DroppedNode { node: new.id.0, dropped: *dropped },
-            other => unreachable!("a plan that continues another only drops, but has {other:?}"),
-        });
-        Extension {
-            dropped: dropped.collect(),
-            tables_before: before.tables.len() as u32,
-            nodes_before: before.nodes.len() as u32,
-            views_before: before.views.len() as u32,
-            tables: after.tables[before.tables.len()..].to_vec(),
-            nodes: after.nodes[before.nodes.len()..].to_vec(),
-            views: after.views[before.views.len()..].to_vec(),
-        }
-    }
-
-    /// Adds it to `plan`; false, and nothing done, if that is not the plan it was made for.
-    pub fn extend(&self, plan: &mut Plan) -> bool {
-        let known = self.dropped.iter().all(|dropped| dropped.node < self.nodes_before);
-        let fits = known
-            && plan.tables.len() == self.tables_before as usize
-            && plan.nodes.len() == self.nodes_before as usize
-            && plan.views.len() == self.views_before as usize;
-        if fits {
-            plan.tables.extend_from_slice(&self.tables);
-            plan.nodes.extend_from_slice(&self.nodes);
-            plan.views.extend_from_slice(&self.views);
-            for DroppedNode { node, dropped } in &self.dropped {
-                plan.nodes[*node as usize].operator = Operator::Dropped(*dropped);
-            }
-        }
-        fits
     }
 }
 

@@ -12,14 +12,13 @@ use crate::clock::{FrontId, FrontSlot, Link, ShardId};
 use crate::links::{FrontRings, LinkError, Links};
 use crate::live::bell::{Bell, Nap};
 use crate::live::control::{self, ControlPage, FrontWord, ShardWord, WANTS_ROOM, working_on};
-use crate::live::layout::RunFolder;
+use crate::live::layout::{self, RunFolder};
 use crate::live::park::{Park, turn};
 use crate::live::sys::{doorbell_from_stdin, monotonic_ns};
 use crate::recovery::{Phase, Receiver};
 use crate::ring::{Consumer, Producer, RingError, RingMemory};
 use crate::shard::Shard;
 use futures_lite::AsyncReadExt;
-use operators::Plan;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::{Ordering, fence};
@@ -229,7 +228,10 @@ impl Host {
             }
             let slot = FrontSlot(index as u16);
             self.page.set(me, ShardWord::WorkingOn, working_on::REQUESTS);
-            match self.links.admit(&mut self.shard, slot, LINK_COUNT_MAX) {
+            match self.links.admit(&mut self.shard, slot, LINK_COUNT_MAX, || {
+                // Acquire: pairs with the supervisor's Release store.
+                self.page.catalogue_entries().load(Ordering::Acquire)
+            }) {
                 Ok(0) => {}
                 Ok(count) => round.took(count),
                 Err(LinkError::Ring { source, .. }) => self.evict(slot, &source),
@@ -324,14 +326,10 @@ impl Host {
         // Acquire: pairs with the supervisor's Release store after it has written the file.
         let entries = self.page.catalogue_entries().load(Ordering::Acquire);
         while self.shard.catalogue_len() < entries {
-            let path = self.run.plan(self.shard.catalogue_len() + 1);
-            let unreadable =
-                |e: &dyn std::fmt::Display| Fault::new(Trouble::Failed, format!("{}: {e}", path.display()));
-            let bytes = std::fs::read(&path).map_err(|e| unreadable(&e))?;
-            let mut aligned: rkyv::util::AlignedVec = rkyv::util::AlignedVec::new();
-            aligned.extend_from_slice(&bytes);
-            let plan = rkyv::from_bytes::<Plan, rkyv::rancor::Error>(&aligned).map_err(|e| unreadable(&e))?;
-            self.shard.add_plan(plan);
+            let path = self.run.entry(self.shard.catalogue_len() + 1);
+            let entry = layout::read_entry(&path)
+                .map_err(|e| Fault::new(Trouble::Failed, format!("{}: {e}", path.display())))?;
+            self.shard.add_entry(entry);
         }
         Ok(())
     }

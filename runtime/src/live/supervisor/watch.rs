@@ -53,7 +53,7 @@ pub(super) struct Watch {
     shared: Arc<Shared>,
     sockets: Vec<UnixDatagram>,
     registry: Registry,
-    catalogue: SyncLog,
+    catalogue: Catalogue,
     shards: Vec<Watched>,
     last_tick: Instant,
     /// The data folder and the run folder are ours while these live.
@@ -69,7 +69,7 @@ impl Watch {
         shared: Arc<Shared>,
         sockets: Vec<UnixDatagram>,
         registry: Registry,
-        catalogue: SyncLog,
+        catalogue: Catalogue,
         locks: [Lock; 2],
     ) -> Watch {
         let shards = (0..options.shards).map(|_| Watched::default()).collect();
@@ -112,6 +112,7 @@ impl Watch {
             if self.registry.serve(&self.shared.page, &self.run) {
                 self.shared.ring_all();
             }
+            self.define_for_fronts();
             while let Ok(command) = commands.try_recv() {
                 match command {
                     Command::Install(plan, reply) => {
@@ -353,20 +354,31 @@ impl Watch {
     }
 
     fn install(&mut self, plan: &Plan) -> Result<(), StartError> {
-        let entries = self.shared.page.catalogue_entries().load(Ordering::Relaxed);
-        let mut plans = Vec::new();
-        for entry in 1..=entries {
-            let path = self.run.plan(entry);
-            plans.push(io_error(path.display(), fs::read(&path))?);
-        }
-        if add_plan(&mut self.catalogue, &mut plans, plan)? {
-            let path = self.run.plan(entries + 1);
-            io_error(path.display(), fs::write(&path, &plans[plans.len() - 1]))?;
-            // Release: pairs with the shards' Acquire load, so they find the file.
-            self.shared.page.catalogue_entries().store(entries + 1, Ordering::Release);
-            self.shared.ring_all();
+        if let Some(entry) = self.catalogue.entry_to(plan)? {
+            self.define(self.catalogue.newest(), &entry.to_bytes())?;
         }
         Ok(())
+    }
+
+    /// Makes an entry durable and lets the shards take it up. Returns its number.
+    fn define(&mut self, after: u64, entry: &[u8]) -> Result<u64, DefineError> {
+        let shared = &self.shared;
+        self.catalogue.define(after, entry, Some(&self.run), |number| {
+            // Release: pairs with the Acquire loads of shards and fronts, so they find the file.
+            shared.page.catalogue_entries().store(number, Ordering::Release);
+            shared.ring_all();
+        })
+    }
+
+    /// Carries out what fronts have asked to define.
+    fn define_for_fronts(&mut self) {
+        for asked in self.registry.take_asked() {
+            let result = match asked.read(&self.run) {
+                Ok(entry) => self.define(asked.after, &entry),
+                Err(source) => Err(asked.unreadable(&self.run, source)),
+            };
+            self.registry.answer(&asked, &result);
+        }
     }
 
     fn stop(mut self) {

@@ -1,0 +1,131 @@
+//! Extensions: what a plan has beyond the one that it continues.
+//!
+//! A catalogue is a list of them, so its size grows with what is defined and not with its square.
+
+#![allow(missing_docs, reason = "rkyv derives resolvers whose fields carry no documentation")]
+
+use super::{Dropped, NodeSpec, Operator, Plan, TableSpec, ViewSpec};
+use crate::error::PlanError;
+
+/// What a plan has beyond an earlier one.
+#[derive(Debug, Clone, Default, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Extension {
+    /// Tables of the plan before it.
+    pub tables_before: u32,
+    /// Nodes of the plan before it.
+    pub nodes_before: u32,
+    /// Views of the plan before it.
+    pub views_before: u32,
+    /// What it adds.
+    pub tables: Vec<TableSpec>,
+    /// What it adds.
+    pub nodes: Vec<NodeSpec>,
+    /// What it adds.
+    pub views: Vec<ViewSpec>,
+    /// Nodes that were there before it and are dropped by it.
+    pub dropped: Vec<DroppedNode>,
+}
+
+/// A node that an extension drops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct DroppedNode {
+    /// Its number.
+    pub node: u32,
+    /// As the plan has it.
+    pub dropped: Dropped,
+}
+
+impl Extension {
+    /// What `after` has beyond `before`.
+    ///
+    /// # Errors
+    /// If `after` does not continue `before`: it changes more than adding and dropping.
+    pub fn of(before: &Plan, after: &Plan) -> Result<Self, PlanError> {
+        let changed = || PlanError::invalid("it changes what is installed").in_operator("plan");
+        let continues = after.nodes.len() >= before.nodes.len()
+            && after.tables.starts_with(&before.tables)
+            && after.views.starts_with(&before.views);
+        if !continues {
+            return Err(changed());
+        }
+        let mut dropped = Vec::new();
+        for (old, new) in before.nodes.iter().zip(&after.nodes).filter(|(old, new)| old != new) {
+            match &new.operator {
+                Operator::Dropped(how) if old.id == new.id && old.columns == new.columns => {
+                    dropped.push(DroppedNode { node: new.id.0, dropped: *how });
+                }
+                _ => return Err(changed()),
+            }
+        }
+        Ok(Extension {
+            dropped,
+            tables_before: before.tables.len() as u32,
+            nodes_before: before.nodes.len() as u32,
+            views_before: before.views.len() as u32,
+            tables: after.tables[before.tables.len()..].to_vec(),
+            nodes: after.nodes[before.nodes.len()..].to_vec(),
+            views: after.views[before.views.len()..].to_vec(),
+        })
+    }
+
+    /// What `after` has beyond `before`, which it continues, as a builder makes it.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn between(before: &Plan, after: &Plan) -> Self {
+        Extension::of(before, after).expect("a plan that was built on another continues it")
+    }
+
+    /// Adds it to `plan`; false, and nothing done, if that is not the plan it was made for.
+    pub fn extend(&self, plan: &mut Plan) -> bool {
+        let known = self.dropped.iter().all(|dropped| dropped.node < self.nodes_before);
+        let fits = known
+            && plan.tables.len() == self.tables_before as usize
+            && plan.nodes.len() == self.nodes_before as usize
+            && plan.views.len() == self.views_before as usize;
+        if fits {
+            plan.tables.extend_from_slice(&self.tables);
+            plan.nodes.extend_from_slice(&self.nodes);
+            plan.views.extend_from_slice(&self.views);
+            for DroppedNode { node, dropped } in &self.dropped {
+                plan.nodes[*node as usize].operator = Operator::Dropped(*dropped);
+            }
+        }
+        fits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{PlanBuilder, Type, column};
+
+    fn table(builder: &mut PlanBuilder, name: &str) {
+        let table = builder.table(name, &[column("id", Type::Int)], &["id"]).expect("is new");
+        builder.view(name, table, &["id"], &[]).expect("is new");
+    }
+
+    #[test]
+    fn extensions_in_turn_make_the_plan() {
+        let mut plans = vec![Plan::default()];
+        for name in ["a", "b", "c"] {
+            let mut builder = PlanBuilder::extend(plans[plans.len() - 1].clone());
+            table(&mut builder, name);
+            if name == "c" {
+                builder.drop_view("a").expect("is there");
+            }
+            plans.push(builder.build().expect("is sound"));
+        }
+        let mut plan = Plan::default();
+        for pair in plans.windows(2) {
+            let extension = Extension::of(&pair[0], &pair[1]).expect("continues");
+            assert!(extension.extend(&mut plan));
+            assert_eq!(plan, pair[1]);
+            assert!(!extension.extend(&mut plan), "it was made for another plan");
+        }
+        let mut other = PlanBuilder::new();
+        table(&mut other, "d");
+        assert!(Extension::of(&plan, &other.build().expect("is sound")).is_err());
+        assert!(Extension::of(&plan, &plans[2]).is_err());
+    }
+}
