@@ -6,27 +6,32 @@
 //! collect. The death of a shard is only a delay: its rings survive it, and what it had not answered is answered by the
 //! next process. Only a shard in quarantine has no next process: what it is asked fails, and what it had not answered too. What a front has been told by a shard is never taken back: replies of one shard never go back in label.
 //!
+//! Reads can be made to show what a session has written ([`Front::lookup_after`] with its [`Token`]).
+//!
 //! Costs: a request is copied into its archive and into the ring; nothing is allocated for a key or a row. A batch of
 //! operations should be one request a shard.
 
 mod assembly;
 mod definition;
 mod lane;
+mod read;
 mod token;
 
 pub use definition::Definition;
 pub use token::{Token, TokenError};
 
 use crate::clock::{FrontId, FrontSlot, Label, ShardId};
-use crate::live::bell::{self, Nap};
-use crate::live::control::{ControlPage, FrontWord};
+use crate::live::bell;
+use crate::live::control::{ControlPage, FrontWord, WANTS_ROOM, WANTS_WORDS};
 use crate::live::layout::{self, RunFolder};
 use crate::live::registration::{self, Registered};
 use crate::live::sys;
 use crate::message::{ArchivedAnswer, ArchivedOutcome, Ask, Refusal};
+use crate::rounds::{Reads, Waits};
 use assembly::Assemblies;
 use definition::Definitions;
-use lane::{Broken, Lane, Purpose};
+use lane::{Broken, Lane};
+use read::{Body, KnownView};
 use operators::hash::{KeyColumns, hash_key, owner};
 use operators::{Plan, Row, Rows, ScanPosition, TableId, ViewId, WriteKind};
 use std::fmt;
@@ -34,6 +39,7 @@ use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Rows of a write beyond this many bytes go to the shard in several requests, each atomic in itself.
@@ -145,6 +151,11 @@ pub struct Front {
     /// Rows on their way to each shard, while a request is being split.
     split: Vec<Rows>,
     idle_polls: u32,
+    /// What is known of each view of the plan.
+    views: Vec<KnownView>,
+    reads: Reads<Body>,
+    /// The shards that waiting reads wait for, when they were last looked at.
+    waits: Waits,
 }
 
 impl Front {
@@ -175,6 +186,9 @@ impl Front {
             assemblies: Assemblies::default(),
             split,
             idle_polls: 0,
+            views: Vec::new(),
+            reads: Reads::default(),
+            waits: Waits::default(),
         };
         front.refresh_plan()?;
         Ok(front)
@@ -207,7 +221,8 @@ impl Front {
 
     /// The shard that owns a key of a view.
     pub fn owner_of_key(&self, view: ViewId, key: Row<'_>) -> Result<ShardId, FrontError> {
-        Ok(self.owner(key, &self.view_key(view)?))
+        let spec = self.plan.views.get(view.0 as usize).ok_or_else(|| unknown("view", view.0))?;
+        Ok(self.owner(key, &spec.key_columns().of_key_row()))
     }
 
     fn owner(&self, row: Row<'_>, key: &KeyColumns) -> ShardId {
@@ -257,42 +272,6 @@ impl Front {
         }
     }
 
-    /// Looks up the rows of each key, up to `limit` a key, each on the shard that owns it.
-    pub fn lookup(&mut self, view: ViewId, keys: &Rows, limit: u32) -> Result<RequestId, FrontError> {
-        let spec = self.plan.views.get(view.0 as usize).ok_or_else(|| unknown("view", view.0))?;
-        let name = &spec.name;
-        Rows::validate(&keys.rows, &spec.key_schema())
-            .map_err(|e| FrontError::Invalid(format!("keys of view {name}: {e}")))?;
-        let key_columns = self.view_key(view)?;
-        self.check_room()?;
-        let request = self.new_request();
-        let mut places: Vec<Vec<u32>> = vec![Vec::new(); self.lanes.len()];
-        for (place, key) in (0..).zip(keys.iter()) {
-            let shard = usize::from(self.owner(key, &key_columns).0);
-            self.split[shard].push(key);
-            places[shard].push(place);
-        }
-        self.assemblies.begin_lookup(request, keys.count);
-        for (shard, places) in (0..).map(ShardId).zip(places).filter(|(_, places)| !places.is_empty()) {
-            let purpose = self.assemblies.add_lookup_part(request, places);
-            let mut share = std::mem::take(&mut self.split[usize::from(shard.0)]);
-            self.send_lookup(shard, view, limit, &mut share, purpose);
-            self.split[usize::from(shard.0)] = share;
-        }
-        self.assemblies.sent(request);
-        Ok(request)
-    }
-
-    fn send_lookup(&mut self, shard: ShardId, view: ViewId, limit: u32, keys: &mut Rows, purpose: Purpose) {
-        let body = Ask::Lookup { view: view.0, limit, keys: std::mem::take(keys) };
-        if let Ask::Lookup { keys: sent, .. } =
-            self.lanes[usize::from(shard.0)].send(&self.page, body, purpose)
-        {
-            *keys = sent;
-            keys.clear();
-        }
-    }
-
     /// Writes rows that `shard` owns all; at most [`WRITE_BYTES_MAX`] of them, for the write is one request and applied
     /// wholly or not at all.
     pub fn write_at(
@@ -321,47 +300,6 @@ impl Front {
         Ok(request)
     }
 
-    /// Looks up keys that `shard` owns all.
-    pub fn lookup_at(
-        &mut self,
-        shard: ShardId,
-        view: ViewId,
-        keys: &Rows,
-        limit: u32,
-    ) -> Result<RequestId, FrontError> {
-        self.check_room_at(shard)?;
-        let request = self.new_request();
-        let mut share = std::mem::take(&mut self.split[usize::from(shard.0)]);
-        share.clone_from(keys);
-        self.send_lookup(shard, view, limit, &mut share, Assemblies::single(request));
-        self.split[usize::from(shard.0)] = share;
-        Ok(request)
-    }
-
-    /// Asks for a piece of what `shard` holds of a view, of up to [`SCAN_BYTES_MAX`](crate::message::SCAN_BYTES_MAX) bytes but one row at least.
-    /// A scan begins at [`ScanPosition::START`] and goes on where the last piece ends: a row that is there all the time
-    /// comes exactly once, whatever is written meanwhile and whatever dies.
-    pub fn scan_after(
-        &mut self,
-        token: &Token,
-        view: ViewId,
-        shard: ShardId,
-        from: ScanPosition,
-    ) -> Result<RequestId, FrontError> {
-        if view.0 as usize >= self.plan.views.len() {
-            return Err(unknown("view", view.0));
-        }
-        if shard.0 >= self.shards() {
-            return Err(FrontError::Unknown(format!("shard {shard}")));
-        }
-        self.check_token(token)?;
-        self.check_room_at(shard)?;
-        let request = self.new_request();
-        let body = Ask::Scan { view: view.0, from };
-        self.lanes[usize::from(shard.0)].send(&self.page, body, Assemblies::single(request));
-        Ok(request)
-    }
-
     /// Collects completions without waiting.
     pub fn poll(&mut self, completions: &mut Vec<Completion>) -> Result<(), FrontError> {
         let before = completions.len();
@@ -379,6 +317,7 @@ impl Front {
     }
 
     fn collect(&mut self, completions: &mut Vec<Completion>) -> Result<(), FrontError> {
+        let first = completions.len();
         if self.definitions.is_waiting() {
             self.check_alive()?;
             self.definitions.take_answers(completions)?;
@@ -407,6 +346,7 @@ impl Front {
                 lane.flush(page);
             }
         }
+        self.check_reads(first, completions);
         Ok(())
     }
 
@@ -428,18 +368,32 @@ impl Front {
 
     /// Sleeps until a shard rings.
     fn nap(&mut self, longest: Duration) -> Result<(), FrontError> {
-        let wants_room = self.lanes.iter().any(Lane::is_queueing);
-        let nap = Nap::begin(self.page.front(self.slot, FrontWord::Sleeping), wants_room);
-        if self.lanes.iter().any(Lane::has_replies) {
-            return Ok(());
+        if self.fall_asleep() {
+            let ready = sys::poll_readable(&[self.bell.as_raw_fd(), self.stream.as_raw_fd()], longest)
+                .map_err(|e| FrontError::Gone(e.to_string()))?;
+            if ready[0] {
+                bell::drain(&self.bell);
+            }
+            if ready[1] {
+                self.check_alive()?;
+            }
         }
-        let ready = sys::poll_readable(&[self.bell.as_raw_fd(), self.stream.as_raw_fd()], longest)
-            .map_err(|e| FrontError::Gone(e.to_string()))?;
-        drop(nap);
-        if ready[0] {
-            bell::drain(&self.bell);
+        bell::wake_up(self.page.front(self.slot, FrontWord::Sleeping));
+        Ok(())
+    }
+
+    /// Says that this process sleeps, and for what it is to be rung. False if there is something to collect already.
+    fn fall_asleep(&mut self) -> bool {
+        let mut wants = if self.lanes.iter().any(Lane::is_queueing) { WANTS_ROOM } else { 0 };
+        let waits = self.waits;
+        if self.reads.waiting_count() > 0 {
+            wants |= WANTS_WORDS;
+            self.page.front(self.slot, FrontWord::WaitsFor).store(waits.0, Ordering::Relaxed);
         }
-        if ready[1] { self.check_alive() } else { Ok(()) }
+        bell::fall_asleep(self.page.front(self.slot, FrontWord::Sleeping), wants);
+        // What happens from here on is rung for; what has happened before is seen now.
+        let has_moved = self.advance_reads() || self.waits.0 & !waits.0 != 0;
+        !has_moved && !self.lanes.iter().any(Lane::has_replies)
     }
 
     /// Takes what the supervisor has said; an error if it has gone.
@@ -494,26 +448,12 @@ impl Front {
         }
     }
 
-    /// A token may come from anywhere.
-    fn check_token(&self, token: &Token) -> Result<(), FrontError> {
-        match token.positions().last() {
-            Some((shard, _)) if shard.0 >= self.shards() => {
-                Err(FrontError::Invalid(format!("the clock {token} names shard {shard}, which there is not")))
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn table_key(&self, table: TableId, kind: WriteKind) -> Result<KeyColumns, FrontError> {
         let spec = self.plan.tables.get(table.0 as usize).ok_or_else(|| unknown("table", table.0))?;
         let key = spec.key_columns();
         Ok(if kind == WriteKind::Delete { key.of_key_row() } else { key })
     }
 
-    fn view_key(&self, view: ViewId) -> Result<KeyColumns, FrontError> {
-        let spec = self.plan.views.get(view.0 as usize).ok_or_else(|| unknown("view", view.0))?;
-        Ok(spec.key_columns().of_key_row())
-    }
 
     fn check_room(&self) -> Result<(), FrontError> {
         if self.lanes.iter().all(Lane::has_room) { Ok(()) } else { Err(FrontError::Busy) }

@@ -25,6 +25,7 @@ mod outbox;
 pub mod record;
 pub mod recovery;
 pub mod ring;
+pub mod rounds;
 pub mod shard;
 pub mod sim;
 

@@ -159,6 +159,11 @@ impl Shard {
         &self.dataflow
     }
 
+    /// Client writes in its log so far.
+    pub fn logged_writes(&self) -> u64 {
+        self.ingest.position()
+    }
+
     /// The newest clock received from `shard`.
     pub fn newest_clock(&self, shard: ShardId) -> &TreeClock {
         &self.received[usize::from(shard.0)]

@@ -8,9 +8,11 @@ mod builder;
 pub mod check;
 mod distribution;
 mod extension;
+mod reach;
 
 pub use builder::{PlanBuilder, Stream};
 pub use extension::{DroppedNode, Extension};
+pub use reach::Reach;
 
 use crate::accumulator::Aggregate;
 use crate::error::PlanError;
@@ -68,6 +70,7 @@ impl OperatorId {
     Hash,
     PartialOrd,
     Ord,
+    Default,
     rkyv::Archive,
     rkyv::Serialize,
     rkyv::Deserialize,

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 /// Set in the purpose of a part; without it the purpose is a request that went out whole.
 const PART: Purpose = 1 << 63;
+/// The purpose of a request whose answer nobody wants. Requests are numbered from 1.
+pub(super) const CANCELLED: Purpose = 0;
 
 /// All requests under way that went out in parts.
 #[derive(Default)]
@@ -31,6 +33,8 @@ struct Assembly {
     outcome: Partial,
     /// Where its parts were written.
     at: Token,
+    /// Nobody wants its completion.
+    is_cancelled: bool,
 }
 
 enum Partial {
@@ -59,7 +63,7 @@ impl Assemblies {
 
     fn begin(&mut self, request: RequestId, outcome: Partial) {
         self.requests
-            .insert(request.0, Assembly { outstanding: 0, sent: false, outcome, at: Token::default() });
+            .insert(request.0, Assembly { outstanding: 0, sent: false, outcome, at: Token::default(), is_cancelled: false });
     }
 
     pub(super) fn add_write_part(&mut self, request: RequestId) -> Purpose {
@@ -72,6 +76,14 @@ impl Assemblies {
         let purpose = PART | self.next_part;
         self.parts.insert(purpose, Part { request: request.0, places });
         purpose
+    }
+
+    /// Drops the completion of a request when it comes, or if it waits here.
+    pub(super) fn cancel(&mut self, request: RequestId) {
+        self.finished.retain(|completion| completion.request != request);
+        if let Some(assembly) = self.requests.get_mut(&request.0) {
+            assembly.is_cancelled = true;
+        }
     }
 
     /// All parts of the request are on their way. One without parts is finished.
@@ -93,7 +105,7 @@ impl Assemblies {
         completions.append(&mut self.finished);
     }
 
-    /// Takes an answer; a request that it completes goes to `completions`.
+    /// Takes an answer; a request that it completes goes to `completions`, unless it was cancelled.
     pub(super) fn answer(
         &mut self,
         purpose: Purpose,
@@ -101,6 +113,9 @@ impl Assemblies {
         at: Token,
         completions: &mut Vec<Completion>,
     ) {
+        if purpose == CANCELLED {
+            return;
+        }
         if purpose & PART == 0 {
             completions.push(Completion { request: RequestId(purpose), outcome, at });
             return;
@@ -112,7 +127,9 @@ impl Assemblies {
         assembly.add(outcome, &part.places);
         if assembly.sent && assembly.outstanding == 0 {
             let assembly = self.requests.remove(&part.request).expect("just seen");
-            completions.push(assembly.finish(RequestId(part.request)));
+            if !assembly.is_cancelled {
+                completions.push(assembly.finish(RequestId(part.request)));
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A front plans on top of the newest entry that it knows, and the supervisor takes the definition only if that is still the
 //! newest. Whoever comes second is told that it is stale, looks at what came first, and plans again.
 
+use super::read::KnownView;
 use super::{Completion, Front, FrontError, Outcome, RequestError, RequestId, Token};
 use crate::catalogue::{CatalogueEntry, ENTRY_BYTES_MAX};
 use crate::live::definition::{Answer, request};
@@ -144,6 +145,7 @@ impl Front {
             }
             self.definitions.notes.push(entry.note);
             self.plan_entry += 1;
+            self.views = KnownView::all(&self.plan);
         }
         Ok(())
     }

@@ -121,6 +121,12 @@ impl Lane {
         }
     }
 
+    /// The answer of this purpose will come with another.
+    pub(super) fn change_purpose(&mut self, from: Purpose, to: Purpose) {
+        let purposes = self.unanswered.iter_mut().flatten().chain(&mut self.turned_away);
+        purposes.filter(|purpose| **purpose == from).for_each(|purpose| *purpose = to);
+    }
+
     /// Whether the shard is in quarantine, and so silent until the server is restarted.
     pub(super) fn is_down(&self, page: &ControlPage) -> bool {
         page.phase(self.shard) == Phase::Quarantined

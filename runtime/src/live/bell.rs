@@ -16,7 +16,7 @@
 //! The supervisor makes the sockets of the shards and keeps them open, so they outlive a shard and its senders need not
 //! connect again; a front makes its own.
 
-use super::control::{ASLEEP, WANTS_ROOM};
+use super::control::{ASLEEP, WANTS_ROOM, WANTS_WORDS};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
@@ -47,6 +47,12 @@ impl Bell {
         self.ring_if(flag, ASLEEP)
     }
 
+    /// To be called after telling words on the board that the receiver waits for.
+    #[inline]
+    pub fn after_telling(&self, flag: &AtomicU64) {
+        self.ring_if(flag, WANTS_WORDS);
+    }
+
     /// To be called after releasing space of a ring that the receiver publishes on.
     #[inline]
     pub fn after_release(&self, flag: &AtomicU64) {
@@ -71,16 +77,28 @@ pub struct Nap<'a>(&'a AtomicU64);
 impl<'a> Nap<'a> {
     /// Says that this process is about to sleep; it must look at its rings once more before it does.
     pub fn begin(flag: &'a AtomicU64, wants_room: bool) -> Nap<'a> {
-        flag.store(if wants_room { ASLEEP | WANTS_ROOM } else { ASLEEP }, Ordering::Relaxed);
-        // SeqCst: the store of the flag comes before the loads of the rings' indexes; pairs with `Bell::ring_if`.
-        fence(Ordering::SeqCst);
+        fall_asleep(flag, if wants_room { WANTS_ROOM } else { 0 });
         Nap(flag)
     }
 }
 
+/// What [`Nap::begin`] does, for a sleeper whose sleep is no call: it says so, and must look once more at all that it is rung
+/// for; `wants` is that beside messages.
+pub(crate) fn fall_asleep(flag: &AtomicU64, wants: u64) {
+    // Release: a mask that has been stored before is seen along with the flag.
+    flag.store(ASLEEP | wants, Ordering::Release);
+    // SeqCst: the store of the flag comes before the loads of the rings' indexes; pairs with `Bell::ring_if`.
+    fence(Ordering::SeqCst);
+}
+
+/// The end of such a sleep.
+pub(crate) fn wake_up(flag: &AtomicU64) {
+    flag.store(0, Ordering::Relaxed);
+}
+
 impl Drop for Nap<'_> {
     fn drop(&mut self) {
-        self.0.store(0, Ordering::Relaxed);
+        wake_up(self.0);
     }
 }
 

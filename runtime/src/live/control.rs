@@ -1,7 +1,8 @@
 //! The control page: what the processes of a database tell each other without messages.
 //!
 //! One file in the run folder, mapped by all of them, made of atomic words. Each word has one writer, named below; the
-//! rest read. Nothing here is needed for correctness of recovery: it steers sleeping, watching and reporting.
+//! rest read. Nothing here is needed for correctness of recovery: it steers sleeping, watching and reporting, and tells readers what views
+//! show (`rounds.rs`).
 //!
 //! ```text
 //!      0  header: magic and version, shards, front slots          written once
@@ -13,6 +14,7 @@
 
 use crate::clock::{FrontId, FrontSlot, ShardId};
 use crate::map::Map;
+use crate::rounds::{Board, Life, Word};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,12 +35,22 @@ pub enum ShardWord {
     Sleeping = 0,
     /// CLOCK_MONOTONIC ns of the last round of the loop.
     Heartbeat = 16,
-    /// The shard's label.
+    /// The shard's label, for reports; [`Word::Stepped`] is the one that orders anything.
     Label = 17,
     /// Number of the newest durable log record.
     Durable = 18,
     /// What is being consumed, as [`working_on`] encodes it; 0 between steps.
     WorkingOn = 19,
+    /// [`Word::Logged`]; this and the next are of the board that readers look at.
+    Logged = 24,
+    /// [`Word::Stepped`].
+    Stepped = 25,
+    /// [`Word::Ingest`].
+    Ingest = 26,
+    /// [`Word::Ticks`].
+    Ticks = 27,
+    /// [`Word::Control`].
+    Control = 28,
     /// Phase, as [`Phase`] numbers it.
     Phase = 32,
     /// Process id.
@@ -77,8 +89,9 @@ pub enum ShardWord {
     LogFull,
 }
 
-/// After the words above: for each shard, the label through which this shard has published to it.
-const PUBLISHED_THROUGH: usize = 64;
+/// After the words above: three for each shard, [`Word::Published`], [`Word::Newest`] and [`Word::Consumed`].
+const PEERS: usize = 64;
+const PEER_WORDS: usize = 3;
 
 /// Words of a front slot's block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,12 +105,16 @@ pub enum FrontWord {
     Pid = 17,
     /// The id of a front that a shard cannot go on with; the supervisor closes its connection.
     Evicted = 18,
+    /// While [`WANTS_WORDS`] is set: from which shards, a mask as in [`crate::rounds::Waits`]. Written by the front.
+    WaitsFor = 19,
 }
 
 /// Sleeping flag: ring the bell after publishing.
 pub const ASLEEP: u64 = 1;
 /// Sleeping flag: ring it after releasing space, too.
 pub const WANTS_ROOM: u64 = 2;
+/// Sleeping flag of a front: ring it after telling words, too, if it waits for this shard.
+pub const WANTS_WORDS: u64 = 4;
 
 /// What a shard is doing, as the control page tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,10 +238,23 @@ impl ControlPage {
         self.shard(shard, ShardWord::Phase).store(phase as u64, Ordering::Release);
     }
 
-    /// The label through which `from` has published to `to`: all that it has for `to` up to there is on the ring.
-    pub fn published_through(&self, from: ShardId, to: ShardId) -> &AtomicU64 {
-        assert!(to.0 < self.shards);
-        self.map.word(self.shard_block(from) + 8 * (PUBLISHED_THROUGH + usize::from(to.0)))
+    fn peer(&self, shard: ShardId, peer: ShardId, word: usize) -> &AtomicU64 {
+        assert!(peer.0 < self.shards);
+        self.map.word(self.shard_block(shard) + 8 * (PEERS + PEER_WORDS * usize::from(peer.0) + word))
+    }
+
+    #[inline]
+    fn told(&self, shard: ShardId, word: Word) -> &AtomicU64 {
+        match word {
+            Word::Logged => self.shard(shard, ShardWord::Logged),
+            Word::Stepped => self.shard(shard, ShardWord::Stepped),
+            Word::Ingest => self.shard(shard, ShardWord::Ingest),
+            Word::Ticks => self.shard(shard, ShardWord::Ticks),
+            Word::Control => self.shard(shard, ShardWord::Control),
+            Word::Published(peer) => self.peer(shard, peer, 0),
+            Word::Newest(peer) => self.peer(shard, peer, 1),
+            Word::Consumed(peer) => self.peer(shard, peer, 2),
+        }
     }
 
     /// A word of a front slot's block.
@@ -247,8 +277,42 @@ impl ControlPage {
     }
 }
 
+impl Board for ControlPage {
+    fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    fn life(&self, shard: ShardId) -> Life {
+        let incarnation = self.incarnation(shard);
+        match self.phase(shard) {
+            Phase::Running => Life::Running(incarnation),
+            Phase::Quarantined => Life::Quarantined,
+            _ => Life::Starting,
+        }
+    }
+
+    #[inline]
+    fn incarnation(&self, shard: ShardId) -> u64 {
+        // Acquire: whoever sees a new incarnation sees that the phase of the old one has been taken back; and what is read
+        // before this is read before.
+        self.shard(shard, ShardWord::Incarnation).load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn get(&self, shard: ShardId, word: Word) -> u64 {
+        // Acquire: pairs with the Release store below, so all words told before this one are seen.
+        self.told(shard, word).load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn set(&self, shard: ShardId, word: Word, value: u64) {
+        // Release: what was told before comes before, and so does what has been put on rings.
+        self.told(shard, word).store(value, Ordering::Release);
+    }
+}
+
 fn shard_block_bytes(shards: u16) -> usize {
-    (8 * (PUBLISHED_THROUGH + usize::from(shards))).next_multiple_of(128)
+    (8 * (PEERS + PEER_WORDS * usize::from(shards))).next_multiple_of(128)
 }
 
 fn page_bytes(shards: u16, slots: u16) -> usize {
@@ -312,10 +376,16 @@ mod tests {
             for word in [Sleeping, Heartbeat, Label, Durable, WorkingOn, CaughtUpAt, RowsWritten, LogFull] {
                 mark(page.shard(shard, word));
             }
-            page.shard_ids().for_each(|to| mark(page.published_through(shard, to)));
+            for word in [Word::Logged, Word::Stepped, Word::Ingest, Word::Ticks, Word::Control] {
+                mark(page.told(shard, word));
+            }
+            for to in page.shard_ids() {
+                [Word::Published(to), Word::Newest(to), Word::Consumed(to)]
+                    .map(|word| mark(page.told(shard, word)));
+            }
         }
         for slot in (0..4).map(FrontSlot) {
-            for word in [FrontWord::Sleeping, FrontWord::Id, FrontWord::Pid] {
+            for word in [FrontWord::Sleeping, FrontWord::Id, FrontWord::Pid, FrontWord::WaitsFor] {
                 mark(page.front(slot, word));
             }
         }

@@ -11,12 +11,13 @@ use super::{Fault, ShardArgs, Trouble};
 use crate::clock::{FrontId, FrontSlot, Link, ShardId};
 use crate::links::{FrontRings, LinkError, Links};
 use crate::live::bell::{Bell, Nap};
-use crate::live::control::{self, ControlPage, FrontWord, ShardWord, WANTS_ROOM, working_on};
+use crate::live::control::{self, ControlPage, FrontWord, ShardWord, WANTS_ROOM, WANTS_WORDS, working_on};
 use crate::live::layout::{self, RunFolder};
 use crate::live::park::{Park, turn};
 use crate::live::sys::{doorbell_from_stdin, monotonic_ns};
 use crate::recovery::{Phase, Receiver};
 use crate::ring::{Consumer, Producer, RingError, RingMemory};
+use crate::rounds::{Teller, Waits};
 use crate::shard::Shard;
 use futures_lite::AsyncReadExt;
 use std::cell::Cell;
@@ -65,6 +66,7 @@ pub(super) struct Host {
     pub(super) park: Park,
     fronts: Vec<Option<KnownFront>>,
     fronts_generation: u64,
+    teller: Teller,
     /// Doorbells of the other shards, by id.
     bells: Vec<Option<Bell>>,
     lazy_flush: Rc<Cell<LazyFlush>>,
@@ -96,6 +98,7 @@ impl Host {
         };
         let bells = page.shard_ids().map(bell).collect();
         let fronts = (0..page.slots()).map(|_| None).collect();
+        let teller = Teller::new(page.shards());
         Host {
             args,
             run,
@@ -105,6 +108,7 @@ impl Host {
             park: Park::default(),
             fronts,
             fronts_generation: 0,
+            teller,
             bells,
             lazy_flush: Rc::new(Cell::new(LazyFlush::Idle)),
             step_count_max: LINK_COUNT_MAX,
@@ -183,6 +187,8 @@ impl Host {
         self.take_fronts();
         self.step(Link::Control, &mut round)?;
         self.step(Link::Ingest, &mut round)?;
+        // Whoever reads an acknowledgement finds on the board what it needs to read the write.
+        let mut told = self.tell();
         self.publish_replies(&mut round)?;
         let me = self.shard.id();
         for from in self.page.shard_ids().filter(|from| *from != me) {
@@ -190,12 +196,19 @@ impl Host {
         }
         self.step(Link::Ticks, &mut round)?;
         self.publish_messages(&mut round)?;
+        told |= self.tell();
         if self.shard.phase() == Phase::Running {
             self.admit(&mut round)?;
             self.publish_replies(&mut round)?;
         }
-        self.release();
+        self.release(told);
         Ok(round)
+    }
+
+    /// Tells readers how far this shard has come; whether there was anything to tell.
+    fn tell(&mut self) -> bool {
+        self.shard.phase() == Phase::Running
+            && self.teller.tell(&self.shard, &self.links, &self.page, u32::MAX) > 0
     }
 
     fn step(&mut self, link: Link, round: &mut Round) -> Result<(), Fault> {
@@ -264,12 +277,7 @@ impl Host {
                     bell.after_publish(self.page.shard(to, ShardWord::Sleeping));
                 }
             }
-            if self.shard.outgoing(Receiver::Shard(to)).is_none() {
-                // Release: whoever sees the label finds on the ring all that was published up to it.
-                self.page.published_through(me, to).store(self.shard.label().0, Ordering::Release);
-            } else {
-                round.backlog = true;
-            }
+            round.backlog |= self.shard.outgoing(Receiver::Shard(to)).is_some();
         }
         Ok(())
     }
@@ -301,10 +309,11 @@ impl Host {
         Ok(())
     }
 
-    /// Frees ring space of what is durable, and wakes those who wait for it.
-    fn release(&mut self) {
+    /// Frees ring space of what is durable, and wakes those who wait for it, or for what has been told.
+    fn release(&mut self, told: bool) {
         self.links.release(&mut self.shard);
-        // SeqCst: the stores of the released indexes come before the loads of the flags; see `bell.rs`.
+        let me = Waits::of(self.shard.id());
+        // SeqCst: the stores of the released indexes and of what is told come before the loads of the flags; see `bell.rs`.
         fence(Ordering::SeqCst);
         for (index, bell) in self.bells.iter().enumerate() {
             let flag = self.page.shard(ShardId(index as u16), ShardWord::Sleeping);
@@ -314,9 +323,17 @@ impl Host {
         }
         for (index, front) in self.fronts.iter().enumerate() {
             let Some(bell) = front.as_ref().and_then(|front| front.bell.as_ref()) else { continue };
-            let flag = self.page.front(FrontSlot(index as u16), FrontWord::Sleeping);
-            if flag.load(Ordering::Relaxed) & WANTS_ROOM != 0 {
+            let slot = FrontSlot(index as u16);
+            let flag = self.page.front(slot, FrontWord::Sleeping);
+            // Acquire: pairs with the front's Release store after it has said for whom it waits.
+            let wants = flag.load(Ordering::Acquire);
+            if wants & WANTS_ROOM != 0 {
                 bell.after_release(flag);
+            } else if told && wants & WANTS_WORDS != 0 {
+                let waits = Waits(self.page.front(slot, FrontWord::WaitsFor).load(Ordering::Relaxed));
+                if waits.0 & me.0 != 0 {
+                    bell.after_telling(flag);
+                }
             }
         }
     }

@@ -167,12 +167,17 @@ impl Watch {
         let known = &mut self.shards[index];
         (known.restart_at, known.stalled, known.started) = (None, None, Some(Instant::now()));
         known.started_ns = now;
+        {
+            // Release, and before the process exists: whoever sees anything of the new life sees that it is another one; and
+            // whoever sees that sees the phase taken back.
+            let next = self.shared.lock().shards[index].starts + 1;
+            page.shard(shard, ShardWord::Incarnation).store(next, Ordering::Release);
+        }
         match Process::start(&self.options.program, &args, &self.sockets[index]) {
             Ok(process) => {
                 let mut inner = self.shared.lock();
                 let shared = &mut inner.shards[index];
                 shared.starts += 1;
-                page.set(shard, ShardWord::Incarnation, shared.starts);
                 (shared.pid, shared.killed) = (Some(process.id()), None);
                 shared.pidfd = Some(Arc::clone(process.pidfd()));
                 known.process = Some(process);
