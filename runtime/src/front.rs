@@ -31,9 +31,9 @@ use crate::rounds::{Reads, Waits};
 use assembly::Assemblies;
 use definition::Definitions;
 use lane::{Broken, Lane};
-use read::{Body, KnownView};
 use operators::hash::{KeyColumns, hash_key, owner};
 use operators::{Plan, Row, Rows, ScanPosition, TableId, ViewId, WriteKind};
+use read::{Body, KnownView};
 use std::fmt;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -453,7 +453,6 @@ impl Front {
         let key = spec.key_columns();
         Ok(if kind == WriteKind::Delete { key.of_key_row() } else { key })
     }
-
 
     fn check_room(&self) -> Result<(), FrontError> {
         if self.lanes.iter().all(Lane::has_room) { Ok(()) } else { Err(FrontError::Busy) }

@@ -51,15 +51,13 @@
 mod reads;
 mod shown;
 mod teller;
-#[cfg(test)]
-mod tests;
 
 pub use reads::{Answered, Read, Reads, Wants};
 pub use teller::Teller;
 
 use crate::clock::ShardId;
+#[cfg(doc)]
 use crate::front::Token;
-use operators::plan::Reach;
 
 /// What shards tell of themselves. [`Board::get`] must be an Acquire load and [`Board::set`] a Release store.
 pub trait Board {
@@ -183,7 +181,7 @@ impl Rounds {
 
     /// Goes on as far as the board allows.
     pub fn advance<B: Board>(&mut self, board: &B, wants: &Wants) -> Stand {
-        let look = Look { board, wants };
+        let look = Look { board, wants, takes_all: self.takes_all };
         for _ in 0..BEGINNING_COUNT_MAX {
             let stand = self.go_on(&look);
             if self.round.is_none() || self.lives_hold(board) {
@@ -222,7 +220,7 @@ impl Rounds {
         self.receivers.clear();
         self.receivers.resize(shards, Receiving::default());
         let mut waits = Waits::default();
-        for shard in look.shards().filter(|shard| self.matters(look, *shard)) {
+        for shard in look.shards().filter(|shard| look.matters(*shard)) {
             match look.board.life(shard) {
                 Life::Running(incarnation) => self.lives[usize::from(shard.0)] = incarnation,
                 Life::Starting => waits.add(shard),
@@ -232,25 +230,10 @@ impl Rounds {
         stand_of(waits)
     }
 
-    fn matters<B: Board>(&self, look: &Look<'_, B>, shard: ShardId) -> bool {
-        let is_target = look.wants.targets.contains(&shard);
-        match look.wants.reach.rounds {
-            _ if !self.takes_all && look.wants.token.is_empty() => is_target,
-            0 => is_target,
-            1 => is_target || self.is_asked(look, shard),
-            _ => true,
-        }
-    }
-
-    /// Whether round 0 takes a label of this shard.
-    fn is_asked<B: Board>(&self, look: &Look<'_, B>, shard: ShardId) -> bool {
-        self.takes_all || look.wants.token.position(shard) > 0
-    }
-
     /// Round 0.
     fn ask<B: Board>(&mut self, look: &Look<'_, B>) -> Stand {
         let mut waits = Waits::default();
-        for shard in look.shards().filter(|shard| self.matters(look, *shard)) {
+        for shard in look.shards().filter(|shard| look.matters(*shard)) {
             let position = look.wants.token.position(shard);
             if look.board.get(shard, Word::Ingest) < position {
                 // A write that was acknowledged is logged in all lives to come.
@@ -261,7 +244,7 @@ impl Rounds {
                 continue;
             }
             match self.label(look, shard) {
-                Ok(label) if self.is_asked(look, shard) => self.asked[usize::from(shard.0)] = label,
+                Ok(label) if look.is_asked(shard) => self.asked[usize::from(shard.0)] = label,
                 Ok(_) => {}
                 Err(Stand::Waits(_)) => waits.add(shard),
                 Err(other) => return other,
@@ -344,10 +327,27 @@ fn stand_of(waits: Waits) -> Stand {
 struct Look<'a, B> {
     board: &'a B,
     wants: &'a Wants,
+    takes_all: bool,
 }
 
 impl<B: Board> Look<'_, B> {
     fn shards(&self) -> impl Iterator<Item = ShardId> + use<B> {
         (0..self.board.shards()).map(ShardId)
+    }
+
+    /// Whether the words of a shard are looked at.
+    fn matters(&self, shard: ShardId) -> bool {
+        let is_target = self.wants.targets.contains(&shard);
+        match self.wants.reach.rounds {
+            _ if !self.takes_all && self.wants.token.is_empty() => is_target,
+            0 => is_target,
+            1 => is_target || self.is_asked(shard),
+            _ => true,
+        }
+    }
+
+    /// Whether round 0 takes a label of this shard.
+    fn is_asked(&self, shard: ShardId) -> bool {
+        self.takes_all || self.wants.token.position(shard) > 0
     }
 }

@@ -62,8 +62,10 @@ impl Assemblies {
     }
 
     fn begin(&mut self, request: RequestId, outcome: Partial) {
-        self.requests
-            .insert(request.0, Assembly { outstanding: 0, sent: false, outcome, at: Token::default(), is_cancelled: false });
+        self.requests.insert(
+            request.0,
+            Assembly { outstanding: 0, sent: false, outcome, at: Token::default(), is_cancelled: false },
+        );
     }
 
     pub(super) fn add_write_part(&mut self, request: RequestId) -> Purpose {

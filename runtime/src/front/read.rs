@@ -309,16 +309,17 @@ fn refusal(view: &str, stand: Stand) -> RequestError {
     let (reason, message) = match stand {
         Stand::Down(shard) => (
             Refusal::Down,
-            format!("shard {shard} is in quarantine, and what view {view} must show may be on its way through it"),
+            format!(
+                "shard {shard} is in quarantine, and what view {view} must show may be on its way through it"
+            ),
         ),
         Stand::Building => (
             Refusal::Building,
             format!("view {view} is being filled with the rows that were there before it"),
         ),
-        Stand::NeverWritten(shard) => (
-            Refusal::Invalid,
-            format!("the clock names writes of shard {shard} that there have never been"),
-        ),
+        Stand::NeverWritten(shard) => {
+            (Refusal::Invalid, format!("the clock names writes of shard {shard} that there have never been"))
+        }
         Stand::Shown | Stand::Waits(_) => unreachable!("it is no failure"),
     };
     RequestError { reason, message }

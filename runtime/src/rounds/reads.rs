@@ -74,12 +74,7 @@ impl<T: Default> Reads<T> {
 
     /// Begins a read. If nothing is in its way, `send` is called at once. Otherwise it waits, or fails for the reason that is
     /// returned.
-    pub fn begin(
-        &mut self,
-        board: &impl Board,
-        mut read: Read<T>,
-        send: impl FnOnce(&mut Read<T>),
-    ) -> Stand {
+    pub fn begin(&mut self, board: &impl Board, mut read: Read<T>, send: impl FnOnce(&mut Read<T>)) -> Stand {
         read.rounds.reset(!self.shown.is_whole(board, &read.wants), self.shown.was_whole(read.wants.view));
         let stand = stand(&mut self.shown, board, &mut read);
         match stand {

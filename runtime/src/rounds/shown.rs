@@ -45,7 +45,8 @@ impl Shown {
         let shard = self.shards.get(usize::from(target.0));
         let rounds = wants.reach.rounds as usize;
         let shows = shard.is_some_and(|shard| {
-            let covers = |token: &Token| wants.token.positions().iter().all(|(a, p)| token.position(*a) >= *p);
+            let covers =
+                |token: &Token| wants.token.positions().iter().all(|(a, p)| token.position(*a) >= *p);
             let known = wants.token.is_empty() || shard.tokens.iter().skip(rounds).any(covers);
             known && (wants.reach.ticks == 0 || shard.whole.contains(&wants.view))
         });

@@ -70,8 +70,6 @@ fn value_of(shard: &Shard, links: &Links, word: Word) -> Option<u64> {
         Word::Consumed(other) => consumed(Link::Shard(other)),
         Word::Newest(other) => links.newest_label(other).map(|label| label.0),
         // What waits in the outbox is not on the ring.
-        Word::Published(other) => {
-            shard.outgoing(Receiver::Shard(other)).is_none().then_some(shard.label().0)
-        }
+        Word::Published(other) => shard.outgoing(Receiver::Shard(other)).is_none().then_some(shard.label().0),
     }
 }

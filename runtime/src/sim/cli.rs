@@ -36,6 +36,10 @@ pub enum RuleArg {
     Fence,
     /// Take a flush for durable as soon as it is submitted.
     SyncBeforeAck,
+    /// Let reads not wait for what their session has written.
+    Rounds,
+    /// Let readers take what one life of a shard has told for that of the next.
+    Lives,
 }
 
 impl From<RuleArg> for Rule {
@@ -46,6 +50,8 @@ impl From<RuleArg> for Rule {
             RuleArg::Dedup => Rule::Dedup,
             RuleArg::Fence => Rule::Fence,
             RuleArg::SyncBeforeAck => Rule::SyncBeforeAck,
+            RuleArg::Rounds => Rule::Rounds,
+            RuleArg::Lives => Rule::Lives,
         }
     }
 }
@@ -75,7 +81,7 @@ pub fn execute(args: &SimArgs) -> i32 {
     println!(
         "{} seeds from {}{rule}: {} kills, {} of them steered back, {} machine losses, {} of them for damaged rings, {} front deaths, \
          {} failed writes to disks, \
-         {} writes refused by full disks, {} writes, {} events in {seconds:.1} s ({:.0} events/s, {:.1} ms a seed and thread)",
+         {} writes refused by full disks, {} writes, {} reads that show them, {} events in {seconds:.1} s ({:.0} events/s, {:.1} ms a seed and thread)",
         args.seeds,
         args.first_seed,
         tally.kills,
@@ -86,6 +92,7 @@ pub fn execute(args: &SimArgs) -> i32 {
         tally.write_errors,
         tally.refused_full,
         tally.writes,
+        tally.reads,
         tally.events,
         tally.events as f64 / seconds,
         seconds * 1000.0 * threads as f64 / args.seeds.max(1) as f64,

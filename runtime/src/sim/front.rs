@@ -3,12 +3,15 @@
 //! It has one pair of rings with each shard. What it has asked and been told goes into the ledger, which outlives it.
 
 use super::Failure;
+use super::board::SimBoard;
 use super::ledger::{Answer, Ledger};
-use super::workload::Drawn;
+use super::session::Session;
+use super::workload::{Drawn, EVENTS};
 use crate::clock::{Cut, FrontId, FrontSlot, Label, ShardId, TreeClock};
 use crate::message::{self, ArchivedOutcome, Ask, Request};
 use crate::ring::{Consumer, Producer, RingMemory};
-use operators::RowsIter;
+use fastrand::Rng;
+use operators::{Plan, RowsIter};
 use rkyv::util::AlignedVec;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,6 +25,8 @@ pub(super) struct Front {
     /// A ring of it is: whoever meets that, it will be cut off.
     pub(super) damaged: bool,
     lanes: Vec<Lane>,
+    /// In a world with readers.
+    pub(super) session: Option<Session>,
 }
 
 /// What joins a front with one shard.
@@ -32,17 +37,34 @@ struct Lane {
     replies: Consumer,
     sequence: u64,
     queue: VecDeque<(u64, AlignedVec)>,
-    /// Requests without an answer; of lookups in the view that never goes back, the key.
-    waiting: BTreeMap<u64, Option<i64>>,
+    /// Requests without an answer.
+    waiting: BTreeMap<u64, Waiting>,
     /// Label and cut of the newest reply.
     state: Option<(Label, Cut)>,
     /// The greatest count seen for each key of the view that never goes back.
     seen: BTreeMap<i64, i64>,
 }
 
+/// What an answer is for.
+enum Waiting {
+    /// A lookup of this key in the view that never goes back.
+    Monotone(i64),
+    /// Events that are inserted, each with its group and item.
+    Events(Vec<(i64, i64, i64)>),
+    /// A read of the session.
+    Shown(u64),
+    Other,
+}
+
 impl Front {
     /// A new front with empty rings.
-    pub(super) fn new(slot: FrontSlot, id: FrontId, shards: u16, ring_bytes: usize) -> Front {
+    pub(super) fn new(
+        slot: FrontSlot,
+        id: FrontId,
+        shards: u16,
+        ring_bytes: usize,
+        session: Option<Session>,
+    ) -> Front {
         let lane = |shard| {
             let rings = (RingMemory::heap(ring_bytes, 0), RingMemory::heap(ring_bytes, 0));
             Lane {
@@ -57,7 +79,7 @@ impl Front {
                 seen: BTreeMap::new(),
             }
         };
-        Front { slot, id, damaged: false, lanes: (0..shards).map(lane).collect() }
+        Front { slot, id, damaged: false, lanes: (0..shards).map(lane).collect(), session }
     }
 
     /// The rings with a shard: of requests, of replies.
@@ -83,17 +105,47 @@ impl Front {
         if lane.queue.len() >= QUEUE_COUNT_MAX {
             return false;
         }
-        lane.sequence += 1;
-        let sequence = lane.sequence;
-        let is_write = matches!(drawn.ask, Ask::Write { .. });
+        let waiting = match (drawn.monotone, &drawn.ask) {
+            _ if drawn.spoilt => Waiting::Other,
+            (Some(key), _) => Waiting::Monotone(key),
+            (None, Ask::Write { table: EVENTS, rows, .. }) => {
+                Waiting::Events(rows.iter().map(|row| (row.int(0), row.int(1), row.int(2))).collect())
+            }
+            _ => Waiting::Other,
+        };
         let front = if drawn.spoilt { self.id.0 + 1_000_000 } else { self.id.0 };
-        let request = Request { front, sequence, body: drawn.ask };
-        let bytes = message::write_request(&request, AlignedVec::new());
-        ledger.asked((self.id, lane.shard, sequence), is_write.then_some(&bytes));
-        let monotone = drawn.monotone.filter(|_| !drawn.spoilt);
-        lane.waiting.insert(sequence, monotone);
-        lane.queue.push_back((sequence, bytes));
+        lane.send(self.id, front, drawn.ask, waiting, ledger);
         true
+    }
+
+    /// The session begins a read. Returns whether it did.
+    pub(super) fn begin_read(
+        &mut self,
+        plan: &Plan,
+        board: &SimBoard,
+        rng: &mut Rng,
+        ledger: &mut Ledger,
+    ) -> Result<bool, Failure> {
+        let Front { id, lanes, session, .. } = self;
+        let Some(session) = session.as_mut().filter(|_| lanes.iter().all(Lane::has_room)) else {
+            return Ok(false);
+        };
+        let begun = session.begin(plan, board, rng, |request, question| {
+            let lane = &mut lanes[usize::from(question.to.0)];
+            lane.send(*id, id.0, question.ask(), Waiting::Shown(request), ledger);
+        });
+        begun.map_err(|e| Failure(format!("front {}: {e}", id.0)))
+    }
+
+    /// The session goes on with its reads. Returns whether any waits no longer.
+    pub(super) fn advance_reads(&mut self, board: &SimBoard, ledger: &mut Ledger) -> Result<bool, Failure> {
+        let Front { id, lanes, session, .. } = self;
+        let Some(session) = session else { return Ok(false) };
+        let moved = session.advance(board, |request, question| {
+            let lane = &mut lanes[usize::from(question.to.0)];
+            lane.send(*id, id.0, question.ask(), Waiting::Shown(request), ledger);
+        });
+        moved.map_err(|e| Failure(format!("front {}: {e}", id.0)))
     }
 
     /// Puts up to `count_max` requests for one shard on the ring. Returns how many fitted.
@@ -117,6 +169,7 @@ impl Front {
         shard: ShardId,
         count_max: u32,
         ledger: &mut Ledger,
+        board: &SimBoard,
     ) -> Result<u32, Failure> {
         let lane = &mut self.lanes[usize::from(shard.0)];
         let mut count = 0;
@@ -132,7 +185,8 @@ impl Front {
                 copy.extend_from_slice(frame.payload);
                 copy
             };
-            lane.take_reply(self.id, label, &bytes, ledger)?;
+            let session = self.session.as_mut().map(|session| (session, board));
+            lane.take_reply(self.id, label, &bytes, ledger, session)?;
             lane.replies.advance(token);
             lane.replies.release(token);
             count += 1;
@@ -142,12 +196,27 @@ impl Front {
 }
 
 impl Lane {
+    fn has_room(&self) -> bool {
+        self.queue.len() < QUEUE_COUNT_MAX
+    }
+
+    fn send(&mut self, id: FrontId, named: u64, body: Ask, waiting: Waiting, ledger: &mut Ledger) {
+        self.sequence += 1;
+        let sequence = self.sequence;
+        let is_write = matches!(body, Ask::Write { .. });
+        let bytes = message::write_request(&Request { front: named, sequence, body }, AlignedVec::new());
+        ledger.asked((id, self.shard, sequence), is_write.then_some(&bytes));
+        self.waiting.insert(sequence, waiting);
+        self.queue.push_back((sequence, bytes));
+    }
+
     fn take_reply(
         &mut self,
         id: FrontId,
         label: u64,
         bytes: &[u8],
         ledger: &mut Ledger,
+        mut session: Option<(&mut Session, &SimBoard)>,
     ) -> Result<(), Failure> {
         let shard = self.shard;
         let bad = |what: String| Failure(format!("front {} reads from shard {shard}: {what}", id.0));
@@ -165,9 +234,22 @@ impl Lane {
         for answer in reply.answers.iter() {
             let sequence = answer.sequence.to_native();
             ledger.answered((id, shard, sequence), Answer::of(&answer.outcome))?;
-            if let Some(Some(key)) = self.waiting.remove(&sequence) {
-                self.check_monotone(key, &answer.outcome).map_err(bad)?;
-            }
+            let checked = match (self.waiting.remove(&sequence), &mut session) {
+                (Some(Waiting::Monotone(key)), _) => self.check_monotone(key, &answer.outcome),
+                (Some(Waiting::Events(events)), Some((session, _))) => {
+                    if let ArchivedOutcome::Written { changed } = &answer.outcome
+                        && changed.to_native() > 0
+                    {
+                        session.written(shard, reply.clock.ingest(), &events);
+                    }
+                    Ok(())
+                }
+                (Some(Waiting::Shown(request)), Some((session, board))) => {
+                    session.answered(board, request, &answer.outcome)
+                }
+                _ => Ok(()),
+            };
+            checked.map_err(bad)?;
         }
         Ok(())
     }

@@ -11,8 +11,12 @@
 //! comes to rest within a bounded number of moves once nothing dies any more, and if then every view holds what a
 //! computation from scratch over the writes in the logs gives (`oracle.rs`).
 //!
+//! In half of the worlds fronts have sessions that read what they have written (`session.rs`), by way of what shards tell on a
+//! board (`board.rs`).
+//!
 //! Rules of the protocol can be switched off one at a time ([`Rule`]), to show that the simulator would notice.
 
+mod board;
 pub mod cli;
 mod damage;
 mod disk;
@@ -25,6 +29,7 @@ mod plot;
 mod process;
 mod quiet;
 mod rest;
+mod session;
 mod workload;
 mod world;
 
@@ -48,6 +53,10 @@ pub enum Rule {
     Fence,
     /// A flush counts as durable when it is on disk, not when it is submitted.
     SyncBeforeAck,
+    /// A read waits until the rounds of what its session has written are over.
+    Rounds,
+    /// What readers have seen of a shard is good for one life of it.
+    Lives,
 }
 
 impl Rule {
@@ -63,6 +72,8 @@ impl Rule {
             Rule::Dedup => "dedup",
             Rule::Fence => "fence",
             Rule::SyncBeforeAck => "sync-before-ack",
+            Rule::Rounds => "rounds",
+            Rule::Lives => "lives",
         }
     }
 }
@@ -73,6 +84,8 @@ struct Switches {
     rules: Rules,
     fence: bool,
     sync_before_ack: bool,
+    rounds: bool,
+    lives: bool,
 }
 
 impl Switches {
@@ -86,6 +99,8 @@ impl Switches {
             },
             fence: on(Rule::Fence),
             sync_before_ack: on(Rule::SyncBeforeAck),
+            rounds: on(Rule::Rounds),
+            lives: on(Rule::Lives),
         }
     }
 }
@@ -123,6 +138,8 @@ pub struct Tally {
     pub ring_restarts: u64,
     /// Writes refused because the disk was full.
     pub refused_full: u64,
+    /// Reads that had to show what their session had written.
+    pub reads: u64,
 }
 
 impl Tally {
@@ -138,6 +155,7 @@ impl Tally {
         self.write_errors += other.write_errors;
         self.ring_restarts += other.ring_restarts;
         self.refused_full += other.refused_full;
+        self.reads += other.reads;
     }
 }
 

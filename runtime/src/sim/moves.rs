@@ -1,11 +1,13 @@
 //! The schedule: one random move after another.
 
 use super::Failure;
+use super::board::SimBoard;
 use super::disk::Completion;
 use super::ground::Mood;
+use super::session::Session;
 use super::world::{World, say};
 use crate::clock::{FrontSlot, Link, ShardId};
-use crate::recovery::Receiver;
+use crate::recovery::{Phase, Receiver};
 
 /// Moves that may turn out to move nothing before another one has its chance to go wrong.
 const TRY_COUNT_MAX: u32 = 8;
@@ -32,6 +34,10 @@ pub(super) enum Move {
     FrontComes,
     Late,
     Mood,
+    /// A shard tells words.
+    Words,
+    /// A session begins a read, or goes on with those it has begun.
+    Read,
 }
 
 impl World {
@@ -94,6 +100,8 @@ impl World {
             (Move::FrontComes, 3),
             (Move::Late, 1),
             (Move::Mood, 2),
+            (Move::Words, if self.board.is_some() { 20 } else { 0 }),
+            (Move::Read, if self.board.is_some() { 16 } else { 0 }),
         ];
         let sum = weights.iter().map(|(_, weight)| weight).sum();
         for _ in 0..TRY_COUNT_MAX {
@@ -132,6 +140,7 @@ impl World {
             Move::Push => Ok(self.push_somewhere(id, count_max)),
             Move::Poll => self.poll_somewhere(id, count_max),
             Move::FrontComes => Ok(self.front_comes_somewhere()),
+            Move::Read => self.read_somewhere(),
             Move::Late => Ok(self.disks[index].land_orphan(&mut self.rng)),
             Move::Mood if self.plot.is_some() => Ok(false),
             Move::Mood => {
@@ -141,6 +150,10 @@ impl World {
             }
             _ if mood == Mood::Asleep => Ok(false),
             Move::Tell => self.tell(id),
+            Move::Words => {
+                let count = self.rng.u32(1..8);
+                Ok(self.tell_words(id, count))
+            }
             Move::Boot => {
                 let records = self.rng.u32(1..60);
                 self.boot(id, records)
@@ -176,12 +189,60 @@ impl World {
 
     fn poll_somewhere(&mut self, id: ShardId, count_max: u32) -> Result<bool, Failure> {
         for slot in self.fronts_in_turn() {
-            let Some(front) = &mut self.fronts[slot] else { continue };
-            if front.poll(id, count_max, &mut self.ledger)? > 0 {
+            if self.poll_front(slot, id, count_max)? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// A front reads replies of a shard. Returns whether there were any.
+    pub(super) fn poll_front(&mut self, slot: usize, id: ShardId, count_max: u32) -> Result<bool, Failure> {
+        let Some(front) = &mut self.fronts[slot] else { return Ok(false) };
+        // Without readers nobody looks at it.
+        let nothing = SimBoard::new(0, false);
+        let board = self.board.as_ref().unwrap_or(&nothing);
+        let count = front.poll(id, count_max, &mut self.ledger, board)?;
+        if front.session.as_mut().is_some_and(Session::take_fresh) && self.rng.bool() {
+            let plan = self.ground.catalogue.last().expect("the first entry is there");
+            if front.begin_read(plan, board, &mut self.rng, &mut self.ledger)? {
+                self.tally.reads += 1;
+                for shard in 0..self.ground.shards {
+                    front.push(ShardId(shard), u32::MAX);
+                }
+            }
+        }
+        Ok(count > 0)
+    }
+
+    /// A session begins a read, or goes on with those it has begun.
+    fn read_somewhere(&mut self) -> Result<bool, Failure> {
+        for slot in self.fronts_in_turn() {
+            if self.rng.bool() && self.advance_reads(slot)? {
+                return Ok(true);
+            }
+            let (Some(front), Some(board)) = (&mut self.fronts[slot], &self.board) else { continue };
+            let plan = self.ground.catalogue.last().expect("the first entry is there");
+            if front.begin_read(plan, board, &mut self.rng, &mut self.ledger)? {
+                self.tally.reads += 1;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The session of a front goes on with its reads. Returns whether any of them waits no longer.
+    pub(super) fn advance_reads(&mut self, slot: usize) -> Result<bool, Failure> {
+        let (Some(front), Some(board)) = (&mut self.fronts[slot], &self.board) else { return Ok(false) };
+        front.advance_reads(board, &mut self.ledger)
+    }
+
+    /// A shard tells words. Returns whether there was anything to tell.
+    pub(super) fn tell_words(&mut self, id: ShardId, count_max: u32) -> bool {
+        let (Some(process), Some(board)) = (&mut self.processes[usize::from(id.0)], &self.board) else {
+            return false;
+        };
+        process.tell_words(board, count_max)
     }
 
     fn admit_somewhere(&mut self, id: ShardId, count_max: u32) -> Result<bool, Failure> {
@@ -276,6 +337,10 @@ impl World {
 
     pub(super) fn publish(&mut self, id: ShardId, to: Receiver, count_max: u32) -> Result<bool, Failure> {
         let Some(process) = &mut self.processes[usize::from(id.0)] else { return Ok(false) };
+        // Before an acknowledgement goes out, at least the first word is told: how many writes are logged.
+        if let (Receiver::Front(_), Some(board), Phase::Running) = (to, &self.board, process.shard.phase()) {
+            process.teller.tell(&process.shard, &process.links, board, 1);
+        }
         let count = process.publish(to, count_max);
         if let Ok(count @ 1..) = count {
             say!(self, "shard {id} publishes {count} to {to:?}");

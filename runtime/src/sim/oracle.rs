@@ -79,6 +79,11 @@ impl Oracle {
             "items_seen" => self.items_seen(),
             "prices" => self.prices(),
             "top" => self.top(),
+            "pairs_of_item" => self.pairs_of_item(),
+            "pairs" => {
+                let count: i64 = self.pairs_of_item().iter().map(|row| int(&row[1])).sum();
+                (count > 0).then(|| vec![Value::Int(count)]).into_iter().collect()
+            }
             "both" => {
                 counts(self.rows(ITEMS).map(|item| &item[1]).chain(self.rows(EVENTS).map(|event| &event[1])))
             }
@@ -135,6 +140,12 @@ impl Oracle {
         let pairs: BTreeSet<Values> =
             self.rows(ITEMS).map(|item| vec![item[1].clone(), item[2].clone()]).collect();
         pairs.into_iter().collect()
+    }
+
+    /// Of each item the groups that it has events of.
+    fn pairs_of_item(&self) -> Vec<Values> {
+        let pairs: BTreeSet<[&Value; 2]> = self.rows(EVENTS).map(|event| [&event[2], &event[1]]).collect();
+        counts(pairs.into_iter().map(|[item, _]| item))
     }
 
     /// The dearest of each category, NULL before all numbers, the lower id where prices are the same.

@@ -4,6 +4,7 @@
 //! Dropping it is its death: the ring ends are free again, everything else it knew is gone.
 
 use super::Failure;
+use super::board::SimBoard;
 use super::disk::{Disk, Found, Prepared};
 use super::front::Front;
 use super::ground::Ground;
@@ -11,6 +12,7 @@ use crate::clock::{FrontSlot, Link, ShardId};
 use crate::links::{FrontRings, LinkError, Links};
 use crate::recovery::{Phase, Receiver};
 use crate::ring::{Consumer, Producer, RingError};
+use crate::rounds::Teller;
 use crate::shard::{Settings, Shard};
 use fastrand::Rng;
 use wal::{Appender, FlushId};
@@ -19,6 +21,7 @@ use wal::{Appender, FlushId};
 pub(super) struct Process {
     pub(super) shard: Shard,
     pub(super) links: Links,
+    pub(super) teller: Teller,
     /// What is still to be replayed, newest first.
     records: Vec<Found>,
     /// The last attempt to prepare a segment found no room.
@@ -74,7 +77,8 @@ impl Process {
         };
         let mut records = read.records;
         records.reverse();
-        let mut process = Process { shard, links, records, no_room: false };
+        let teller = Teller::new(ground.shards);
+        let mut process = Process { shard, links, teller, records, no_room: false };
         for front in fronts.iter().flatten() {
             process.attach(front)?;
         }
@@ -138,6 +142,15 @@ impl Process {
         );
         (known..upto).for_each(|index| self.shard.add_entry(ground.entries[index as usize].clone()));
         known < upto
+    }
+
+    /// Tells up to `count_max` words; when all are told, that it serves. Returns whether there was anything to tell.
+    pub(super) fn tell_words(&mut self, board: &SimBoard, count_max: u32) -> bool {
+        if self.shard.phase() != Phase::Running {
+            return false;
+        }
+        let count = self.teller.tell(&self.shard, &self.links, board, count_max);
+        count > 0 || board.serves(self.shard.id())
     }
 
     /// Publishes up to `count_max` messages for one receiver.

@@ -6,6 +6,7 @@ use super::world::{World, say};
 use crate::clock::{FrontSlot, Link, ShardId};
 use crate::record;
 use crate::recovery::{Phase, Receiver};
+use crate::rounds::Stand;
 use operators::ViewId;
 use operators::hash::{hash_key, owner};
 
@@ -58,7 +59,8 @@ impl World {
         for slot in 0..self.fronts.len() {
             let front = self.fronts[slot].as_mut().expect("all slots are taken");
             moved |= front.push(id, count_max) > 0;
-            moved |= front.poll(id, count_max, &mut self.ledger)? > 0;
+            moved |= self.poll_front(slot, id, count_max)?;
+            moved |= self.advance_reads(slot)?;
             let slot = FrontSlot(slot as u16);
             moved |= self.admit(id, slot, count_max)?;
             moved |= self.publish(id, Receiver::Front(slot), count_max)?;
@@ -70,6 +72,7 @@ impl World {
             moved |= self.step(id, Link::Shard(other), count_max)?;
             moved |= self.publish(id, Receiver::Shard(other), count_max)?;
         }
+        moved |= self.tell_words(id, u32::MAX);
         moved |= self.flush(id);
         moved |= self.prepare(id);
         moved |= self.complete(id);
@@ -79,7 +82,21 @@ impl World {
     }
 
     /// Nothing moves: nobody may be waiting for anything.
-    fn check_rest(&self) -> Result<(), Failure> {
+    fn check_rest(&mut self) -> Result<(), Failure> {
+        let plan = self.ground.catalogue.last().expect("the first entry is there");
+        for (front, board) in self.fronts.iter_mut().flatten().zip(self.board.iter().cycle()) {
+            let Some(session) = front.session.as_mut() else { continue };
+            if session.waiting_count() > 0 {
+                return Err(Failure(format!("nothing moves, but reads of front {} wait", front.id.0)));
+            }
+            for view in plan.live_views() {
+                let stand = session.is_whole(board, plan, view.id);
+                if stand != Stand::Shown {
+                    let name = &view.name;
+                    return Err(Failure(format!("nothing moves, but view {name} is not whole: {stand:?}")));
+                }
+            }
+        }
         for front in self.fronts.iter().flatten() {
             if front.waiting_count() > 0 {
                 let what = front.waiting();

@@ -23,10 +23,10 @@ pub(super) const EVENTS: u32 = 1;
 pub(super) const NOTES: u32 = 2;
 
 /// How many keys each table has; so few that writes meet each other.
-const KEY_COUNTS: [i64; 3] = [40, 400, 24];
+pub(super) const KEY_COUNTS: [i64; 3] = [40, 400, 24];
 /// Values that groups and lookup keys are drawn from.
 const CATEGORY_COUNT: i64 = 6;
-const GROUP_COUNT: i64 = 5;
+pub(super) const GROUP_COUNT: i64 = 5;
 /// Rows of each category in the top-k view.
 pub(super) const TOP_COUNT: u32 = 3;
 /// The view whose counts never go down.
@@ -52,10 +52,12 @@ pub(super) struct Drawn {
 
 impl Workload {
     /// The workload for that many shards, with up to so many catalogue entries.
-    pub(super) fn new(shards: u16, entries_max: usize) -> Workload {
+    /// With readers there are views for them, at the ends of longer ways.
+    pub(super) fn new(shards: u16, entries_max: usize, has_readers: bool) -> Workload {
         // The same for all runs, and not small.
-        static PLANS: OnceLock<Vec<Arc<Plan>>> = OnceLock::new();
-        let plans = PLANS.get_or_init(|| all_plans().expect("the plans fit together"));
+        static PLANS: [OnceLock<Vec<Arc<Plan>>>; 2] = [OnceLock::new(), OnceLock::new()];
+        let plans = PLANS[usize::from(has_readers)]
+            .get_or_init(|| all_plans(has_readers).expect("the plans fit together"));
         let homes = (0..3).map(|table| homes_of(&plans[1], table, shards)).collect();
         Workload { plans: &plans[..entries_max.min(plans.len())], homes, shards }
     }
@@ -168,16 +170,16 @@ fn homes_of(plan: &Plan, table: u32, shards: u16) -> Vec<Vec<i64>> {
 }
 
 /// All catalogue entries.
-fn all_plans() -> Result<Vec<Arc<Plan>>, PlanError> {
-    let first = first_plan()?;
+fn all_plans(has_readers: bool) -> Result<Vec<Arc<Plan>>, PlanError> {
+    let first = first_plan(has_readers)?;
     let second = second_plan(first.clone())?;
-    let third = third_plan(second.clone())?;
+    let third = third_plan(second.clone(), has_readers)?;
     let fourth = fourth_plan(third.clone())?;
     Ok([first, second, third, fourth].map(Arc::new).into())
 }
 
 /// The first catalogue entry.
-fn first_plan() -> Result<Plan, PlanError> {
+fn first_plan(has_readers: bool) -> Result<Plan, PlanError> {
     let mut p = PlanBuilder::new();
     let int = |name: &str| column(name, Type::Int);
     let items = p.table(
@@ -187,6 +189,9 @@ fn first_plan() -> Result<Plan, PlanError> {
     )?;
     let events = p.table("events", &[int("event"), int("grp"), int("item")], &["event"])?;
     add_views(&mut p, items, events, "")?;
+    if has_readers {
+        add_growing_views(&mut p, events, "")?;
+    }
     p.build()
 }
 
@@ -235,6 +240,18 @@ fn add_views(p: &mut PlanBuilder, items: Stream, events: Stream, prefix: &str) -
     Ok(())
 }
 
+/// Views whose figures only grow, with two and three exchanges before them: of each item the groups that it has
+/// events of, and how many such pairs there are.
+fn add_growing_views(p: &mut PlanBuilder, events: Stream, prefix: &str) -> Result<(), PlanError> {
+    let pairs = p.map(events, &["grp", "item"].map(|name| (name, col(name))))?;
+    let pairs = p.distinct(pairs)?;
+    let of_item = p.aggregate(pairs, &["item"], &[("n", Aggregate::Count)])?;
+    p.view(&format!("{prefix}pairs_of_item"), of_item, &["item"], &[])?;
+    let all = p.aggregate(of_item, &[], &[("n", Aggregate::Sum("n".into()))])?;
+    p.view(&format!("{prefix}pairs"), all, &[], &[])?;
+    Ok(())
+}
+
 /// The second catalogue entry: all of the first, and a new table with views of its own.
 fn second_plan(first: Plan) -> Result<Plan, PlanError> {
     let mut p = PlanBuilder::extend(first);
@@ -249,10 +266,13 @@ fn second_plan(first: Plan) -> Result<Plan, PlanError> {
 }
 
 /// The third: the views of the first once more, over tables that have rows, and views over its views.
-fn third_plan(second: Plan) -> Result<Plan, PlanError> {
+fn third_plan(second: Plan, has_readers: bool) -> Result<Plan, PlanError> {
     let mut p = PlanBuilder::extend(second);
     let (items, events) = (p.table_stream("items")?, p.table_stream("events")?);
     add_views(&mut p, items, events, "late_")?;
+    if has_readers {
+        add_growing_views(&mut p, events, "late_")?;
+    }
     p.view("all_items", items, &["id"], &[])?;
     let listed = p.view_stream("events_of_category")?;
     p.view("listed_events_of_category", listed, &["grp"], &[])?;

@@ -6,4 +6,5 @@ mod definitions;
 mod faults;
 mod log_faults;
 mod quarantine;
+mod reads;
 mod strangers;
