@@ -7,12 +7,12 @@
 //! nobody has published anything since. Writes are over before this is asked, so nothing new comes from outside.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use runtime::ShardId;
 use runtime::live::control::{ControlPage, Phase, ShardWord};
 use runtime::live::layout::find_run_folder;
+use runtime::rounds::{Board, Word};
 
 use crate::error::Error;
 
@@ -59,10 +59,10 @@ struct Watched {
 fn first_look(page: &ControlPage) -> Option<Vec<Watched>> {
     let look = |shard: ShardId| {
         // The label first: what it has published through can only have grown since, so equal means that the outbox was
-        // empty. Acquire, where it is loaded, pairs with the shard's Release store.
+        // empty.
         let label = page.get(shard, ShardWord::Label);
         let mut others = page.shard_ids().filter(|other| *other != shard);
-        let sent = others.all(|other| page.published_through(shard, other).load(Ordering::Acquire) == label);
+        let sent = others.all(|other| Board::get(page, shard, Word::Published(other)) == label);
         (sent && page.phase(shard) == Phase::Running).then(|| Watched {
             shard,
             label,
