@@ -23,6 +23,8 @@ pub enum Command {
     Replay(Replay),
     /// How long an idle shard with an empty log takes from its death to serving again.
     Restart(Restart),
+    /// Lookups through the front library alone, and what it adds that they show what their session has written.
+    Lookup(Lookup),
     /// The size of the clocks against the number of views and of rows.
     Clock(Clock),
     /// A running Sakia, and PostgreSQL beside it if there is one, over the Postgres protocol.
@@ -190,6 +192,23 @@ pub struct Restart {
     /// How many kills.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub kills: u32,
+    /// Shards; one per core when not given.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub shards: Option<u16>,
+    /// Folder for the data; one below the current folder, removed at the end, when not given.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Where results go.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `sakia bench lookup`.
+#[derive(Debug, Clone, Args)]
+pub struct Lookup {
+    /// Length of each of the measured phases in seconds.
+    #[arg(long, default_value = "5", value_parser = parse_seconds)]
+    pub seconds: Duration,
     /// Shards; one per core when not given.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub shards: Option<u16>,

@@ -14,6 +14,7 @@ pub mod cli;
 
 mod clock;
 mod log;
+mod lookup;
 mod overhead;
 mod replay;
 mod restart;
@@ -55,6 +56,7 @@ pub fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::Vote(arguments) => vote::run(arguments)?,
         Command::Overhead(arguments) => overhead::run(arguments)?,
         Command::Replay(arguments) => replay::run(arguments)?,
+        Command::Lookup(arguments) => lookup::run(arguments)?,
         Command::Clock(arguments) => clock::run(arguments)?,
         Command::Restart(arguments) => always_right(restart::run(arguments)?),
         Command::Ring(arguments) => always_right(ring::run(arguments)?),

@@ -45,6 +45,17 @@ struct Lane {
     seen: BTreeMap<i64, i64>,
 }
 
+/// What became of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// There was none.
+    Not,
+    /// It waits, or is not possible yet.
+    Waits,
+    /// It is on its way to this shard.
+    Sent(ShardId),
+}
+
 /// What an answer is for.
 enum Waiting {
     /// A lookup of this key in the view that never goes back.
@@ -118,23 +129,30 @@ impl Front {
         true
     }
 
-    /// The session begins a read. Returns whether it did.
+    /// The session begins a read.
     pub(super) fn begin_read(
         &mut self,
         plan: &Plan,
         board: &SimBoard,
         rng: &mut Rng,
         ledger: &mut Ledger,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Begun, Failure> {
         let Front { id, lanes, session, .. } = self;
         let Some(session) = session.as_mut().filter(|_| lanes.iter().all(Lane::has_room)) else {
-            return Ok(false);
+            return Ok(Begun::Not);
         };
+        let mut sent = None;
         let begun = session.begin(plan, board, rng, |request, question| {
             let lane = &mut lanes[usize::from(question.to.0)];
             lane.send(*id, id.0, question.ask(), Waiting::Shown(request), ledger);
+            sent = Some(question.to);
         });
-        begun.map_err(|e| Failure(format!("front {}: {e}", id.0)))
+        let begun = begun.map_err(|e| Failure(format!("front {}: {e}", id.0)))?;
+        Ok(match sent {
+            Some(to) => Begun::Sent(to),
+            None if begun => Begun::Waits,
+            None => Begun::Not,
+        })
     }
 
     /// The session goes on with its reads. Returns whether any waits no longer.

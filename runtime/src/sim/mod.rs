@@ -61,8 +61,8 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 5] =
-        [Rule::Steering, Rule::ResumedRecords, Rule::Dedup, Rule::Fence, Rule::SyncBeforeAck];
+    pub const ALL: [Rule; 6] =
+        [Rule::Steering, Rule::ResumedRecords, Rule::Dedup, Rule::Fence, Rule::SyncBeforeAck, Rule::Rounds];
 
     /// As on the command line.
     pub fn name(self) -> &'static str {

@@ -3,6 +3,7 @@
 use super::Failure;
 use super::board::SimBoard;
 use super::disk::Completion;
+use super::front::Begun;
 use super::ground::Mood;
 use super::session::Session;
 use super::world::{World, say};
@@ -203,16 +204,37 @@ impl World {
         let nothing = SimBoard::new(0, false);
         let board = self.board.as_ref().unwrap_or(&nothing);
         let count = front.poll(id, count_max, &mut self.ledger, board)?;
-        if front.session.as_mut().is_some_and(Session::take_fresh) && self.rng.bool() {
-            let plan = self.ground.catalogue.last().expect("the first entry is there");
-            if front.begin_read(plan, board, &mut self.rng, &mut self.ledger)? {
-                self.tally.reads += 1;
-                for shard in 0..self.ground.shards {
-                    front.push(ShardId(shard), u32::MAX);
-                }
-            }
+        if front.session.as_mut().is_some_and(Session::take_fresh) && !self.resting {
+            self.read_fresh(slot)?;
         }
         Ok(count > 0)
+    }
+
+    /// A session reads as soon as it has been told of a write. What it reads is on its way from shard to shard then, so anything
+    /// that is wrong shows most easily: the more so if the shard answers at once, or dies over it.
+    fn read_fresh(&mut self, slot: usize) -> Result<(), Failure> {
+        for _ in 0..self.rng.u32(1..4) {
+            let Begun::Sent(to) = self.begin_read(slot)? else { continue };
+            let Some(front) = &mut self.fronts[slot] else { break };
+            front.push(to, u32::MAX);
+            match self.rng.u32(0..8) {
+                0 if self.processes[usize::from(to.0)].is_some() => {
+                    self.tally.kills += 1;
+                    self.kill(to);
+                }
+                1..5 => drop(self.admit(to, FrontSlot(slot as u16), u32::MAX)?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_read(&mut self, slot: usize) -> Result<Begun, Failure> {
+        let (Some(front), Some(board)) = (&mut self.fronts[slot], &self.board) else { return Ok(Begun::Not) };
+        let plan = self.ground.catalogue.last().expect("the first entry is there");
+        let begun = front.begin_read(plan, board, &mut self.rng, &mut self.ledger)?;
+        self.tally.reads += u64::from(begun != Begun::Not);
+        Ok(begun)
     }
 
     /// A session begins a read, or goes on with those it has begun.
@@ -221,10 +243,7 @@ impl World {
             if self.rng.bool() && self.advance_reads(slot)? {
                 return Ok(true);
             }
-            let (Some(front), Some(board)) = (&mut self.fronts[slot], &self.board) else { continue };
-            let plan = self.ground.catalogue.last().expect("the first entry is there");
-            if front.begin_read(plan, board, &mut self.rng, &mut self.ledger)? {
-                self.tally.reads += 1;
+            if self.begin_read(slot)? != Begun::Not {
                 return Ok(true);
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! It reads views whose figures only grow, because events are only ever inserted: how many there are of a group, how many
 //! different groups an item has, how many such pairs there are. So each figure must be at least what follows from
-//! the events that had been acknowledged to this front when it asked.
+//! the events that had been acknowledged when it asked. A session outlives its front: it goes on with the next one in the same
+//! place, as one does that carries its token elsewhere.
 
 use super::board::SimBoard;
 use super::workload::{GROUP_COUNT, KEY_COUNTS};
@@ -66,6 +67,13 @@ impl Session {
             questions: BTreeMap::new(),
             next: 1,
         }
+    }
+
+    /// Its front has died; the next one goes on with what this one has been told.
+    pub(super) fn reconnect(mut self) -> Session {
+        self.reads = Reads::default();
+        self.questions.clear();
+        self
     }
 
     /// Events have been acknowledged by `shard`, which had consumed so many writes then.

@@ -38,6 +38,7 @@ pub(super) struct Workload {
     /// For each table and each shard, the keys that the shard owns.
     homes: Vec<Vec<Vec<i64>>>,
     shards: u16,
+    has_readers: bool,
 }
 
 /// A request, and the shard it is for.
@@ -59,7 +60,7 @@ impl Workload {
         let plans = PLANS[usize::from(has_readers)]
             .get_or_init(|| all_plans(has_readers).expect("the plans fit together"));
         let homes = (0..3).map(|table| homes_of(&plans[1], table, shards)).collect();
-        Workload { plans: &plans[..entries_max.min(plans.len())], homes, shards }
+        Workload { plans: &plans[..entries_max.min(plans.len())], homes, shards, has_readers }
     }
 
     /// The plan with everything in it.
@@ -78,7 +79,9 @@ impl Workload {
     }
 
     fn write(&self, rng: &mut Rng, spoilt: bool) -> Drawn {
-        let (table, kind) = match rng.u32(0..100) {
+        // Readers read of events.
+        let dice = if self.has_readers && rng.bool() { 0 } else { rng.u32(0..100) };
+        let (table, kind) = match dice {
             0..45 => (EVENTS, WriteKind::Insert),
             45..70 => (ITEMS, WriteKind::Upsert),
             70..77 => (ITEMS, WriteKind::Insert),

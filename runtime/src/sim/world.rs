@@ -55,6 +55,8 @@ pub(super) struct World {
     pub(super) ledger: Ledger,
     /// In a world with readers.
     pub(super) board: Option<SimBoard>,
+    /// Sessions without a front, by slot.
+    sessions: Vec<Option<Session>>,
     pub(super) tally: Tally,
     pub(super) trace: bool,
 }
@@ -81,6 +83,7 @@ impl World {
             plot: None,
             resting: false,
             ledger: Ledger::default(),
+            sessions: (0..front_slots).map(|_| None).collect(),
             board: has_readers.then(|| SimBoard::new(shards, !switches.lives)),
             tally: Tally::default(),
             rng,
@@ -185,7 +188,9 @@ impl World {
         let (slot, id) = (FrontSlot(slot as u16), FrontId(self.next_front));
         self.next_front += 1;
         say!(self, "front {} comes to slot {slot}", id.0);
-        let session = self.board.is_some().then(|| Session::new(self.ground.switches.rounds));
+        let known = self.sessions[usize::from(slot.0)].take();
+        let new = || Session::new(self.ground.switches.rounds);
+        let session = self.board.is_some().then(|| known.unwrap_or_else(new));
         let front = Front::new(slot, id, self.ground.shards, self.ground.front_ring_bytes, session);
         self.fronts[usize::from(slot.0)] = Some(front);
         self.news.iter_mut().for_each(|news| news.push_back(News::Came(slot, id)));
@@ -196,6 +201,7 @@ impl World {
         let Some(front) = self.fronts[slot].take() else { return };
         say!(self, "front {} dies", front.id.0);
         self.tally.front_deaths += 1;
+        self.sessions[slot] = front.session.map(Session::reconnect);
         self.news.iter_mut().for_each(|news| news.push_back(News::Went(front.slot)));
     }
 
