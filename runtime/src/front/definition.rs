@@ -135,7 +135,7 @@ impl Front {
 
     /// As [`Front::refresh_catalogue`], for those who have no use for the notes; they are kept for a later call of that.
     pub fn refresh_plan(&mut self) -> Result<(), FrontError> {
-        let newest = self.newest_entry();
+        let (before, newest) = (self.plan_entry, self.newest_entry());
         while self.plan_entry < newest {
             let path = self.run.entry(self.plan_entry + 1);
             let gone = |what: &dyn std::fmt::Display| FrontError::Gone(format!("{}: {what}", path.display()));
@@ -145,6 +145,8 @@ impl Front {
             }
             self.definitions.notes.push(entry.note);
             self.plan_entry += 1;
+        }
+        if self.plan_entry > before {
             self.views = KnownView::all(&self.plan);
         }
         Ok(())

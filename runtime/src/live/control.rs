@@ -380,8 +380,9 @@ mod tests {
                 mark(page.told(shard, word));
             }
             for to in page.shard_ids() {
-                [Word::Published(to), Word::Newest(to), Word::Consumed(to)]
-                    .map(|word| mark(page.told(shard, word)));
+                for word in [Word::Published(to), Word::Newest(to), Word::Consumed(to)] {
+                    mark(page.told(shard, word));
+                }
             }
         }
         for slot in (0..4).map(FrontSlot) {
