@@ -15,6 +15,7 @@ mod assembly;
 mod definition;
 mod lane;
 mod read;
+mod sleep;
 mod token;
 
 pub use definition::Definition;

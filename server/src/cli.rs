@@ -11,6 +11,8 @@ use clap::{Args, Parser, Subcommand};
 const DATA_DEFAULT: &str = "./sakia-data";
 /// Where `sakia sql` connects to when nothing is given.
 const URL_DEFAULT: &str = "postgres://sakia@127.0.0.1:5433/sakia";
+/// Where clients are listened for when nothing is given.
+const LISTEN_DEFAULT: &str = "127.0.0.1:5433";
 /// Most shards of one machine: ring files grow with its square.
 const SHARDS_MAX: i64 = 256;
 
@@ -46,6 +48,9 @@ pub enum Command {
     /// Health and figures over HTTP; the supervisor starts it.
     #[command(hide = true)]
     Http(HttpOptions),
+    /// One front; the server starts these.
+    #[command(hide = true)]
+    Front(FrontOptions),
     /// One shard; the supervisor starts these.
     #[command(hide = true, disable_help_flag = true)]
     Shard {
@@ -67,6 +72,65 @@ pub struct ServeOptions {
     /// Milliseconds without a heartbeat after which a shard counts as stalled and is restarted.
     #[arg(long, value_name = "MS", default_value = "500", value_parser = millis)]
     pub stall_timeout: Duration,
+    /// Processes that serve clients; connections are spread over them.
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub fronts: u16,
+    /// How clients reach the server.
+    #[command(flatten)]
+    pub clients: ClientOptions,
+}
+
+/// How clients reach the server.
+#[derive(Debug, Clone, Args)]
+pub struct ClientOptions {
+    /// Where to listen for clients; may be given several times.
+    #[arg(long, value_name = "ADDRESS", default_value = LISTEN_DEFAULT)]
+    pub listen: Vec<SocketAddr>,
+    /// Folder of the Unix socket, which nobody else may enter; `socket` in the data folder when not given.
+    #[arg(long, value_name = "FOLDER")]
+    pub socket_folder: Option<PathBuf>,
+    /// Most connections of one front at a time.
+    #[arg(long, value_name = "COUNT", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub connections: u32,
+}
+
+/// What the server tells a front.
+#[derive(Debug, Args)]
+pub struct FrontOptions {
+    /// The data folder that is served.
+    #[arg(long)]
+    pub data: PathBuf,
+    /// How clients reach it.
+    #[command(flatten)]
+    pub clients: ClientOptions,
+    /// Other fronts listen on the same addresses.
+    #[arg(long)]
+    pub shared: bool,
+}
+
+impl ServeOptions {
+    /// The arguments of each front. Only the first has the Unix socket, as two cannot listen on one.
+    pub fn front_arguments(&self) -> Vec<Vec<String>> {
+        let listen = self.clients.listen.iter();
+        let listen: Vec<String> =
+            listen.flat_map(|address| ["--listen".to_owned(), address.to_string()]).collect();
+        let front = |number: u16| {
+            let mut arguments =
+                vec!["front".to_owned(), "--data".to_owned(), self.data.display().to_string()];
+            arguments.extend(listen.iter().cloned());
+            arguments.extend(["--connections".to_owned(), self.clients.connections.to_string()]);
+            if self.fronts > 1 {
+                arguments.push("--shared".to_owned());
+            }
+            if number == 0 {
+                let default = self.data.join("socket");
+                let folder = self.clients.socket_folder.as_ref().unwrap_or(&default);
+                arguments.extend(["--socket-folder".to_owned(), folder.display().to_string()]);
+            }
+            arguments
+        };
+        (0..self.fronts).map(front).collect()
+    }
 }
 
 /// Options of `sakia doctor`.

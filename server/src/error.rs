@@ -113,6 +113,9 @@ pub enum Error {
         /// What each shard is doing.
         shards: String,
     },
+    /// The catalogue cannot be read; the message says what is wrong with it.
+    #[error("the catalogue: {0}")]
+    Catalogue(String),
     /// A benchmark gave no figures.
     #[error(transparent)]
     Bench(#[from] bench::Error),

@@ -16,10 +16,12 @@ mod cli;
 mod demo;
 mod doctor;
 mod error;
+mod fronts;
 mod http;
 mod serve;
 mod shell;
 mod signals;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,10 @@ fn main() -> ExitCode {
         Some(Command::Http(options)) => http::run(&options.data, options.listen).map(|()| ExitCode::SUCCESS),
         Some(Command::Bench(command)) => bench::run(&command).map_err(Error::from),
         Some(Command::Sim(arguments)) => Ok(exit_code(runtime::sim::cli::execute(&arguments))),
+        Some(Command::Front(options)) => {
+            signals::leave_to_supervisor();
+            wire::run(&options.into()).map(|()| ExitCode::SUCCESS)
+        }
         Some(Command::Shard { arguments }) => {
             signals::leave_to_supervisor();
             Ok(runtime::live::shard_main(arguments))

@@ -11,6 +11,7 @@ use runtime::live::{Options, StartError, Supervisor};
 use crate::cli::ServeOptions;
 use crate::doctor;
 use crate::error::Error;
+use crate::fronts::Fronts;
 use crate::signals::{Stop, signal_name};
 
 /// How often the loop looks for news.
@@ -39,15 +40,17 @@ pub fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
             return Ok(ExitCode::SUCCESS);
         }
     }
-    announce(&start, &supervisor);
-    watch(&supervisor, &stop);
+    let mut fronts = Fronts::start(options.front_arguments())?;
+    announce(&start, &supervisor, &fronts.addresses());
+    watch(&supervisor, &mut fronts, &stop);
+    drop(fronts);
     supervisor.stop();
     println!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
 /// Says what runs where.
-fn announce(options: &Options, supervisor: &Supervisor) {
+fn announce(options: &Options, supervisor: &Supervisor, fronts: &[(u32, String)]) {
     println!("sakia {} serves {}", env!("CARGO_PKG_VERSION"), supervisor.folder().display());
     println!("  supervisor  pid {}", std::process::id());
     for status in supervisor.status() {
@@ -60,16 +63,19 @@ fn announce(options: &Options, supervisor: &Supervisor) {
             println!("    is down: {why}");
         }
     }
-    println!("  fronts      connect through the data folder");
+    for (pid, addresses) in fronts {
+        println!("  front       pid {pid}, listens on {addresses}");
+    }
     println!("ready");
 }
 
 /// Tells the news until a signal comes.
-fn watch(supervisor: &Supervisor, stop: &Stop) {
+fn watch(supervisor: &Supervisor, fronts: &mut Fronts, stop: &Stop) {
     let mut told = 0;
     let mut down = vec![false; usize::from(supervisor.shards())];
     loop {
         let request = stop.wait(TICK);
+        fronts.watch(|news| println!("{news}"));
         let recoveries = supervisor.recoveries();
         for recovery in &recoveries[told..] {
             println!(

@@ -446,7 +446,7 @@ impl CopyIn {
         self.targets.iter().map(|at| self.columns[*at].ty)
     }
 
-    /// Appends a row.
+    /// Appends a row of values as text.
     pub fn push(
         &self,
         texts: &[Option<&str>],
@@ -454,18 +454,30 @@ impl CopyIn {
         builder: &mut RowBuilder,
         rows: &mut Rows,
     ) -> Result<()> {
-        if texts.len() != self.targets.len() {
-            let message = format!("{} columns where {} are needed", texts.len(), self.targets.len());
-            return Err(SqlError::new("22P04", message));
-        }
-        let mut values: Vec<Option<Literal>> = vec![None; self.columns.len()];
+        self.check_count(texts.len())?;
+        let mut values = Vec::with_capacity(texts.len());
         for (at, text) in self.targets.iter().zip(texts) {
             let column = &self.columns[*at];
-            let value = match text {
+            values.push(match text {
                 None => Literal::Null,
                 Some(text) => text::parse(column.ty, text)
                     .map_err(|error| error.detail(format!("Column {:?} of {:?}.", column.name, self.name)))?,
-            };
+            });
+        }
+        self.push_values(values, now, builder, rows)
+    }
+
+    /// Appends a row of values, each of its column's type.
+    pub fn push_values(
+        &self,
+        given: Vec<Literal>,
+        now: i64,
+        builder: &mut RowBuilder,
+        rows: &mut Rows,
+    ) -> Result<()> {
+        self.check_count(given.len())?;
+        let mut values: Vec<Option<Literal>> = vec![None; self.columns.len()];
+        for (at, value) in self.targets.iter().zip(given) {
             values[*at] = Some(value);
         }
         builder.start(self.columns.len());
@@ -475,6 +487,13 @@ impl CopyIn {
         }
         rows.push(builder.finish());
         Ok(())
+    }
+
+    fn check_count(&self, count: usize) -> Result<()> {
+        if count == self.targets.len() {
+            return Ok(());
+        }
+        Err(SqlError::new("22P04", format!("{count} columns where {} are needed", self.targets.len())))
     }
 }
 

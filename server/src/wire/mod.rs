@@ -1,0 +1,174 @@
+//! A front: the process that clients talk to, over the Postgres protocol.
+//!
+//! One thread with Tokio's event loop, one task a connection, and one task, the [`pump`], that bridges to the shards. A
+//! front owns no data: when it dies, its connections are gone and nothing else.
+//!
+//! # The way of a message
+//!
+//! [`stream::Input`] gathers bytes; [`connection`] cuts messages off them, [`decode`] reads them in place, [`session`]
+//! acts on them. Answers are appended to [`stream::Io`] and leave in one write when the client has nothing more to say.
+//! Reads by key are not waited for one by one: their answers are put in at their places when they have come
+//! ([`pipeline`]), so a client that sends many statements before it reads has them all under way at once.
+//!
+//! # Words
+//!
+//! A **session** is a connection after its start. A **statement** is parsed and bound once and run through **portals**, which
+//! have its parameters. A **ticket** is a session's claim to the answer of a shard.
+//!
+//! # Why the protocol is read here
+//!
+//! The crates for it allocate for each message and panic at messages whose inner lengths lie; what clients send is read here
+//! without either.
+
+mod cancel;
+mod connection;
+mod copy;
+mod database;
+mod decode;
+mod encode;
+mod execute;
+mod overlay;
+mod pipeline;
+mod pump;
+mod rows;
+mod scan;
+mod session;
+mod settings;
+mod show;
+mod startup;
+mod statement;
+mod stream;
+mod tag;
+mod transaction;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use runtime::front::Front;
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::task::LocalSet;
+
+use crate::cli::FrontOptions;
+use crate::error::Error;
+use database::Database;
+use stream::Stream;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// What a front is told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data folder that is served.
+    pub data: PathBuf,
+    /// Where it listens for TCP.
+    pub listen: Vec<SocketAddr>,
+    /// Whether other fronts listen there too.
+    pub is_shared: bool,
+    /// The folder of its Unix socket, if it has one.
+    pub socket_folder: Option<PathBuf>,
+    /// Most connections at a time.
+    pub connections_max: usize,
+}
+
+impl From<FrontOptions> for Options {
+    fn from(options: FrontOptions) -> Options {
+        Options {
+            data: options.data,
+            listen: options.clients.listen,
+            is_shared: options.shared,
+            socket_folder: options.clients.socket_folder,
+            connections_max: options.clients.connections as usize,
+        }
+    }
+}
+
+/// Serves clients until the database is gone.
+///
+/// # Errors
+///
+/// The database cannot be joined, an address cannot be listened on, or the database has ended.
+pub fn run(options: &Options) -> Result<(), Error> {
+    let system = |what| move |source| Error::System { what, source };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(system("no event loop can be made"))?;
+    let front = Front::connect(&options.data)?;
+    let database = Database::open(front, options.connections_max)
+        .map_err(|error| Error::Catalogue(error.to_string()))?;
+    LocalSet::new().block_on(&runtime, async {
+        let mut addresses = Vec::new();
+        for address in &options.listen {
+            let listener = tcp_listener(*address, options.is_shared)
+                .map_err(|source| Error::Listen { address: address.to_string(), source })?;
+            addresses.extend(listener.local_addr().ok());
+            tokio::task::spawn_local(accept_tcp(database.clone(), listener));
+        }
+        if let Some(folder) = &options.socket_folder {
+            let listener = unix_listener(folder, addresses.first().map_or(0, SocketAddr::port))?;
+            tokio::task::spawn_local(accept_unix(database.clone(), listener));
+        }
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        // Whoever started this reads one line; if nobody does, the line is for nobody.
+        let _ = writeln!(std::io::stdout(), "{}", addresses.join(", "));
+        database.pump.clone().run().await.map_err(Error::from)
+    })
+}
+
+fn tcp_listener(address: SocketAddr, is_shared: bool) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(is_shared)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// The socket `.s.PGSQL.<port>` in a folder that nobody else may enter.
+fn unix_listener(folder: &Path, port: u16) -> Result<UnixListener, Error> {
+    use std::os::unix::fs::PermissionsExt;
+    let failed = |what| move |source| Error::Path { what, path: folder.to_owned(), source };
+    std::fs::create_dir_all(folder).map_err(failed("cannot make"))?;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+        .map_err(failed("cannot protect"))?;
+    let path = folder.join(format!(".s.PGSQL.{port}"));
+    // One that was left by an earlier front would be in the way.
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(failed("cannot clear")(error));
+        }
+        _ => {}
+    }
+    UnixListener::bind(&path).map_err(failed("cannot listen in"))
+}
+
+async fn accept_tcp(database: Rc<Database>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Answers leave in whole batches already.
+                let _ = stream.set_nodelay(true);
+                tokio::task::spawn_local(connection::serve(database.clone(), Stream::Tcp(stream)));
+            }
+            Err(_) => wait_for_room().await,
+        }
+    }
+}
+
+async fn accept_unix(database: Rc<Database>, listener: UnixListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::task::spawn_local(connection::serve(database.clone(), Stream::Unix(stream)));
+            }
+            Err(_) => wait_for_room().await,
+        }
+    }
+}
+
+/// Accepting fails when descriptors run out; trying at once again would only burn the time in which some are closed.
+async fn wait_for_room() {
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+}

@@ -1,0 +1,145 @@
+//! What a session does by itself: transactions, settings, and what the server says of itself.
+
+use sql::{Bound, Prepared, Session as Request, SqlError};
+
+use super::connection::End;
+use super::execute::Done;
+use super::rows::{text_column, text_rows};
+use super::session::Session;
+use super::settings::{Changed, Settings};
+use super::stream::Io;
+use super::tag::Tag;
+use super::transaction::State;
+
+/// Gives a SHOW the columns of its result.
+pub fn describe(mut prepared: Prepared) -> Prepared {
+    if let Bound::Session(Request::Show(name)) = &prepared.bound {
+        let names: &[&str] = match name.as_str() {
+            "all" => &["name", "setting"],
+            _ => return prepared,
+        };
+        prepared.columns = names.iter().map(|name| text_column(name)).collect();
+    }
+    prepared
+}
+
+impl Session {
+    pub(super) async fn session_statement(&mut self, io: &mut Io, request: &Request) -> Result<Done, End> {
+        let words = match request {
+            Request::Begin => {
+                if !self.transaction.begin() {
+                    io.out.notice("WARNING", "25001", "there is already a transaction in progress");
+                }
+                "BEGIN"
+            }
+            Request::Commit if self.transaction.state() == State::Failed => {
+                self.transaction.end();
+                "ROLLBACK"
+            }
+            Request::Commit => {
+                self.warn_outside(io);
+                self.commit().await?;
+                "COMMIT"
+            }
+            Request::Rollback => {
+                self.warn_outside(io);
+                self.transaction.end();
+                "ROLLBACK"
+            }
+            Request::Savepoint(name) => {
+                self.in_transaction("SAVEPOINT")?;
+                self.transaction.savepoint(name)?;
+                "SAVEPOINT"
+            }
+            Request::Release(name) => {
+                self.in_transaction("RELEASE SAVEPOINT")?;
+                self.transaction.release(name)?;
+                "RELEASE"
+            }
+            Request::RollbackTo(name) => {
+                self.in_transaction("ROLLBACK TO SAVEPOINT")?;
+                let catalog = self.database.catalog.borrow();
+                let tables = &catalog.plan().tables;
+                self.transaction.roll_back_to(name, |table| &tables[table.0 as usize])?;
+                "ROLLBACK"
+            }
+            Request::Set { name, value } => {
+                self.set(io, name, value)?;
+                "SET"
+            }
+            Request::Reset(name) => {
+                match name {
+                    Some(name) => self.settings.reset(name)?,
+                    None => self.settings.reset_all(),
+                }
+                self.settings_changed();
+                "RESET"
+            }
+            Request::Discard => {
+                self.settings.reset_all();
+                self.settings_changed();
+                self.statements.clear();
+                self.portals.clear();
+                "DISCARD ALL"
+            }
+            Request::Show(name) => return Ok(self.show(name)?),
+        };
+        Ok(Done::words(words))
+    }
+
+    fn warn_outside(&self, io: &mut Io) {
+        if self.transaction.state() == State::None {
+            io.out.notice("WARNING", "25P01", "there is no transaction in progress");
+        }
+    }
+
+    fn in_transaction(&self, what: &str) -> Result<(), SqlError> {
+        match self.transaction.state() {
+            State::Active | State::Failed => Ok(()),
+            _ => Err(SqlError::new("25P01", format!("{what} can only be used in transaction blocks"))),
+        }
+    }
+
+    fn set(&mut self, io: &mut Io, name: &str, value: &str) -> Result<(), SqlError> {
+        match name {
+            // Every transaction reads what is committed, whatever it asks for.
+            "transaction" | "session characteristics" => return Ok(()),
+            "sakia.clock" => {
+                let token: runtime::front::Token = value
+                    .parse()
+                    .map_err(|error: runtime::front::TokenError| SqlError::new("22023", error.to_string()))?;
+                self.token.merge(&token);
+                return Ok(());
+            }
+            _ => {}
+        }
+        let name = name.strip_prefix("session ").or_else(|| name.strip_prefix("local ")).unwrap_or(name);
+        if let Changed::Ignored(why) = self.settings.set(name, value)? {
+            io.out.notice("WARNING", "01000", &format!("{name} stays as it is: {why}"));
+        }
+        self.settings_changed();
+        if let Some(name) = Settings::reported_name(name) {
+            io.out.parameter_status(name, self.settings.get(name)?);
+        }
+        Ok(())
+    }
+
+    /// Takes over what settings say of how statements are run.
+    pub(super) fn settings_changed(&mut self) {
+        let millis = self.settings.get("statement_timeout").ok().and_then(super::settings::millis);
+        self.time_max = millis.filter(|millis| *millis > 0).map(std::time::Duration::from_millis);
+        self.is_eventual = self.settings.get("sakia.consistency") == Ok("eventual");
+    }
+
+    fn show(&self, name: &str) -> Result<Done, SqlError> {
+        let rows = match name {
+            "all" => text_rows(self.settings.all().map(|(name, value)| [Some(name), Some(value)])),
+            "sakia.clock" => text_rows([[Some(self.token.to_string().as_str())]]),
+            "transaction isolation level" | "transaction.isolation.level" => {
+                text_rows([[Some("read committed")]])
+            }
+            name => text_rows([[Some(self.settings.get(name)?)]]),
+        };
+        Ok(Done { tag: Tag::words("SHOW"), rows: Some(rows) })
+    }
+}

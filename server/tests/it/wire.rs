@@ -1,0 +1,343 @@
+//! Clients over the Postgres protocol, against a real server.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+use crate::process::Running;
+
+/// A server with two shards, and where it listens.
+struct Server {
+    running: Running,
+    address: String,
+    shards: Vec<String>,
+    front: String,
+    _folder: tempfile::TempDir,
+}
+
+/// No test waits longer for something to come true.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn pid_of(line: &str) -> String {
+    let rest = line.split("pid ").nth(1).expect("the line names a pid");
+    rest.split([',', ' ', '\n']).next().expect("it is a number").to_owned()
+}
+
+impl Server {
+    fn start() -> Server {
+        let folder = tempfile::tempdir_in(".").expect("a folder on a disk");
+        let data = folder.path().join("data");
+        let data = data.to_str().expect("the path is text");
+        let mut running = Running::start(&["--data", data, "--shards", "2", "--listen", "127.0.0.1:0"]);
+        let shards = ["shard 0", "shard 1"].map(|shard| pid_of(&running.read_until(shard))).to_vec();
+        let line = running.read_until("listens on");
+        let address = line.rsplit(' ').next().expect("the address is last").trim().to_owned();
+        running.read_until("ready");
+        Server { address, shards, front: pid_of(&line), running, _folder: folder }
+    }
+
+    async fn connect(&self) -> Client {
+        let (host, port) = self.address.split_once(':').expect("host and port");
+        let options = format!("host={host} port={port} user=tester dbname=any");
+        let (client, connection) =
+            tokio_postgres::connect(&options, NoTls).await.expect("it lets anybody in");
+        tokio::task::spawn(connection);
+        client
+    }
+
+    fn kill(&self, pid: &str) {
+        assert!(Command::new("kill").args(["-9", pid]).status().expect("kill is there").success());
+    }
+}
+
+fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(test(Server::start()));
+}
+
+fn code(error: &tokio_postgres::Error) -> &str {
+    error.code().map_or("none", |code| code.code())
+}
+
+/// The rows of a simple query, values joined by commas.
+async fn rows(client: &Client, sql: &str) -> Vec<String> {
+    let messages = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    let mut rows = Vec::new();
+    for message in messages {
+        if let SimpleQueryMessage::Row(row) = message {
+            let values: Vec<&str> = (0..row.len()).map(|at| row.get(at).unwrap_or("NULL")).collect();
+            rows.push(values.join(","));
+        }
+    }
+    rows
+}
+
+/// Waits until a query has these rows.
+async fn eventually(client: &Client, sql: &str, expected: &[&str]) {
+    let start = Instant::now();
+    loop {
+        let found = rows(client, sql).await;
+        if found == expected {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "{sql} gives {found:?} and not {expected:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[test]
+fn statements_prepared_and_not() {
+    with_server(|server| async move {
+        let client = server.connect().await;
+        client
+            .batch_execute(
+                "CREATE TABLE votes (story bigint, who text, PRIMARY KEY (story, who));
+                 CREATE MATERIALIZED VIEW counts AS SELECT story, count(*) AS votes FROM votes GROUP BY story;
+                 INSERT INTO votes VALUES (1, 'ann'), (1, 'bob'), (2, 'ann')",
+            )
+            .await
+            .expect("defined and written");
+        eventually(&client, "SELECT votes FROM counts WHERE story = 1", &["2"]).await;
+        let insert = client.prepare("INSERT INTO votes VALUES ($1, $2)").await.expect("prepared");
+        assert_eq!(client.execute(&insert, &[&1i64, &"eve"]).await.expect("inserted"), 1);
+        let error = client.execute(&insert, &[&1i64, &"eve"]).await.expect_err("it is there");
+        assert_eq!(code(&error), "23505");
+        eventually(&client, "SELECT votes FROM counts WHERE story = 1", &["3"]).await;
+        let select =
+            client.prepare("SELECT story, votes FROM counts WHERE story = $1").await.expect("prepared");
+        let row = client.query_one(&select, &[&1i64]).await.expect("one row");
+        assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (1, 3));
+        assert!(client.query(&select, &[&99i64]).await.expect("no rows").is_empty());
+        // Many at once, answered in order.
+        let keys: Vec<i64> = (0..200).map(|key| key % 3).collect();
+        let asked: Vec<[&(dyn tokio_postgres::types::ToSql + Sync); 1]> =
+            keys.iter().map(|key| [key as &(dyn tokio_postgres::types::ToSql + Sync)]).collect();
+        let queries = asked.iter().map(|parameters| client.query(&select, parameters));
+        let answers = futures(queries).await;
+        for (key, answer) in keys.iter().zip(answers) {
+            let found: Vec<i64> = answer.expect("answered").iter().map(|row| row.get(1)).collect();
+            let expected: &[i64] = match key {
+                1 => &[3],
+                2 => &[1],
+                _ => &[],
+            };
+            assert_eq!(found, expected, "story {key}");
+        }
+        // A dropped view makes the statement fail, and nothing else.
+        client.batch_execute("DROP MATERIALIZED VIEW counts").await.expect("dropped");
+        assert_eq!(code(&client.query(&select, &[&1i64]).await.expect_err("it is gone")), "42P01");
+        assert_eq!(rows(&client, "SELECT who FROM votes WHERE story = 2 AND who = 'ann'").await, ["ann"]);
+    });
+}
+
+/// Waits for all, polling all at once, so that they are sent together.
+async fn futures<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut all: Vec<_> = all.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut pending = false;
+        for (future, result) in &mut all {
+            if result.is_none() {
+                match future.as_mut().poll(context) {
+                    std::task::Poll::Ready(value) => *result = Some(value),
+                    std::task::Poll::Pending => pending = true,
+                }
+            }
+        }
+        if pending { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+    })
+    .await;
+    all.into_iter().map(|(_, result)| result.expect("all are done")).collect()
+}
+
+#[test]
+fn transactions_hold_writes() {
+    with_server(|server| async move {
+        let client = server.connect().await;
+        client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, x text)").await.expect("defined");
+        client
+            .batch_execute("BEGIN; INSERT INTO t VALUES (1, 'a'); ROLLBACK; BEGIN; INSERT INTO t VALUES (2, 'b'); COMMIT")
+            .await
+            .expect("run");
+        assert!(rows(&client, "SELECT x FROM t WHERE id = 1").await.is_empty());
+        assert_eq!(rows(&client, "SELECT x FROM t WHERE id = 2").await, ["b"]);
+        client.batch_execute("BEGIN").await.expect("begun");
+        client.batch_execute("SELECT nonsense").await.expect_err("there is no such column");
+        let error = client.batch_execute("SELECT 1").await.expect_err("it has failed");
+        assert_eq!(code(&error), "25P02");
+        client.batch_execute("ROLLBACK").await.expect("ended");
+        client
+            .batch_execute(
+                "BEGIN; INSERT INTO t VALUES (3, 'c'); SAVEPOINT s; INSERT INTO t VALUES (4, 'd');
+                 ROLLBACK TO SAVEPOINT s; COMMIT",
+            )
+            .await
+            .expect("run");
+        assert_eq!(rows(&client, "SELECT x FROM t WHERE id IN (3, 4)").await, ["c"]);
+    });
+}
+
+#[test]
+fn types_in_text_and_binary() {
+    with_server(|server| async move {
+        let client = server.connect().await;
+        client
+            .batch_execute(
+                "CREATE TABLE t (id bigint PRIMARY KEY, b boolean, s smallint, i integer, r real, d double precision,
+                 n numeric(10,2), x text, v varchar(5), y bytea)",
+            )
+            .await
+            .expect("defined");
+        client
+            .batch_execute(
+                "INSERT INTO t VALUES (1, true, -2, 3, 0.5, -1.25, 12.5, 'h\u{e9}', 'abc', '\\x00ff'),
+                 (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+            )
+            .await
+            .expect("inserted");
+        let text = rows(&client, "SELECT * FROM t WHERE id = 1").await;
+        assert_eq!(text, ["1,t,-2,3,0.5,-1.25,12.50,h\u{e9},abc,\\x00ff"]);
+        let row = client
+            .query_one("SELECT b, s, i, r, d, x, v, y FROM t WHERE id = $1", &[&1i64])
+            .await
+            .expect("a row");
+        assert!(row.get::<_, bool>(0));
+        assert_eq!((row.get::<_, i16>(1), row.get::<_, i32>(2)), (-2, 3));
+        assert_eq!((row.get::<_, f32>(3), row.get::<_, f64>(4)), (0.5, -1.25));
+        assert_eq!((row.get::<_, &str>(5), row.get::<_, &str>(6)), ("h\u{e9}", "abc"));
+        assert_eq!(row.get::<_, &[u8]>(7), [0, 255]);
+        let row = client.query_one("SELECT b, x FROM t WHERE id = $1", &[&2i64]).await.expect("a row");
+        assert_eq!((row.get::<_, Option<bool>>(0), row.get::<_, Option<&str>>(1)), (None, None));
+    });
+}
+
+#[test]
+fn copies_in_and_out() {
+    with_server(|server| async move {
+        let client = server.connect().await;
+        client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, x text)").await.expect("defined");
+        let psql = |sql: &str, input: &str| {
+            let (host, port) = server.address.split_once(':').expect("host and port");
+            let child = Command::new("psql")
+                .args(["-h", host, "-p", port, "-U", "tester", "-d", "any", "-X", "-A", "-t", "-c", sql])
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .spawn();
+            let Ok(mut child) = child else { return None };
+            child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("taken");
+            let output = child.wait_with_output().expect("psql ends");
+            Some(String::from_utf8(output.stdout).expect("text"))
+        };
+        let mut input: String = (0..20_000).map(|id| format!("{id}\trow {id}\n")).collect();
+        input.push_str("20000\t\\N\n");
+        let Some(said) = psql("COPY t FROM STDIN", &input) else {
+            // Without psql there is nobody to copy.
+            return;
+        };
+        assert_eq!(said.trim(), "COPY 20001");
+        assert_eq!(rows(&client, "SELECT x FROM t WHERE id = 19999").await, ["row 19999"]);
+        let out = psql(
+            "COPY (SELECT id, x FROM t WHERE id IN (7, 20000) ORDER BY id) TO STDOUT (FORMAT csv, HEADER)",
+            "",
+        );
+        assert_eq!(out.as_deref(), Some("id,x\n7,row 7\n20000,\n"));
+        let listed = psql("SELECT count(*) FROM t", "").expect("psql is there");
+        assert_eq!(listed.trim(), "20001");
+    });
+}
+
+#[test]
+fn a_shard_that_dies_is_a_delay() {
+    with_server(|mut server| async move {
+        let client = server.connect().await;
+        client
+            .batch_execute(
+                "CREATE TABLE t (id int PRIMARY KEY, g int);
+                 CREATE MATERIALIZED VIEW v AS SELECT g, count(*) AS n FROM t GROUP BY g",
+            )
+            .await
+            .expect("defined");
+        let insert = client.prepare("INSERT INTO t VALUES ($1, $2)").await.expect("prepared");
+        for id in 0..300i32 {
+            if id == 100 {
+                server.kill(&server.shards[0].clone());
+            } else if id == 200 {
+                server.kill(&server.shards[1].clone());
+            }
+            client.execute(&insert, &[&id, &(id % 3)]).await.expect("only a delay");
+        }
+        for group in 0..3 {
+            eventually(&client, &format!("SELECT n FROM v WHERE g = {group}"), &["100"]).await;
+        }
+        // A front that dies loses its connections and nothing else.
+        server.kill(&server.front.clone());
+        server.running.read_until("a front has ended");
+        assert!(client.simple_query("SELECT 1").await.is_err());
+    });
+}
+
+#[test]
+fn bytes_that_are_no_protocol_end_only_their_connection() {
+    with_server(|server| async move {
+        let client = server.connect().await;
+        let address = server.address.clone();
+        let poke = |bytes: &[u8]| {
+            let mut stream = TcpStream::connect(&address).expect("it listens");
+            stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            // It may close the connection before it has taken everything.
+            let _ = stream.write_all(bytes);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer);
+            answer
+        };
+        fastrand::seed(11);
+        for length in [0, 1, 4, 8, 100, 10_000] {
+            let bytes: Vec<u8> = (0..length).map(|_| fastrand::u8(..)).collect();
+            poke(&bytes);
+        }
+        poke(b"\xff\xff\xff\xff\0\x03\0\0");
+        let start = b"\0\0\0\x10\0\x03\0\0user\0x\0\0";
+        for tail in [
+            b"Q\xff\xff\xff\xff".as_slice(),
+            b"Q\0\0\0\x06\xff\0",
+            b"B\0\0\0\x0a\0\0\xff\xff\xff\xff",
+            b"E\0\0\0\x09\0\xff\xff\xff\xff",
+            b"!\0\0\0\x04",
+            b"d\0\0\0\x08abcd",
+            b"p\0\0\0\x08abcd",
+        ] {
+            let answer = poke(&[start.as_slice(), tail].concat());
+            assert_eq!(answer.first(), Some(&b'R'), "it was let in");
+        }
+        for _ in 0..200 {
+            let mut bytes = start.to_vec();
+            for _ in 0..fastrand::usize(1..20) {
+                let body: Vec<u8> =
+                    (0..fastrand::usize(..30)).map(|_| fastrand::u8(..) & fastrand::u8(..)).collect();
+                bytes.push(b"QPBDECHSXdcfp"[fastrand::usize(..13)]);
+                bytes.extend((body.len() as u32 + 4).to_be_bytes());
+                bytes.extend(body);
+            }
+            poke(&bytes);
+        }
+        assert_eq!(rows(&client, "SELECT 1").await, ["1"], "others notice nothing");
+    });
+}
+
+#[test]
+fn a_statement_can_be_cancelled_and_settings_are_kept() {
+    with_server(|server| async move {
+        let client = server.connect().await;
+        // Between statements a request to cancel does nothing.
+        client.cancel_token().cancel_query(NoTls).await.expect("taken");
+        assert_eq!(rows(&client, "SELECT 1").await, ["1"]);
+        client.batch_execute("SET application_name = 'me'").await.expect("set");
+        assert_eq!(rows(&client, "SHOW application_name").await, ["me"]);
+        let error = client.batch_execute("SET nonsense = 1").await.expect_err("unknown");
+        assert_eq!(code(&error), "42704");
+        assert_eq!(rows(&client, "SHOW server_version").await.len(), 1);
+    });
+}
