@@ -15,10 +15,12 @@ mod assembly;
 mod definition;
 mod lane;
 mod read;
+mod report;
 mod sleep;
 mod token;
 
 pub use definition::Definition;
+pub use report::ShardReport;
 pub use token::{Token, TokenError};
 
 use crate::clock::{FrontId, FrontSlot, Label, ShardId};

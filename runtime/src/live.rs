@@ -28,5 +28,6 @@ pub(crate) mod sys;
 pub use arguments::{ShardArgs, ShardFaults};
 pub use catalogue::DefinitionPoint;
 pub use host::shard_main;
+pub use process::live_with_supervisor;
 pub use restart::Recovery;
-pub use supervisor::{Options, ShardStatus, StartError, Supervisor};
+pub use supervisor::{FrontCommand, FrontStatus, Options, ShardStatus, StartError, Supervisor};

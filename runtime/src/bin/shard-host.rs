@@ -4,6 +4,8 @@
 //! shard-host shard ...            a shard's process, for the supervisor
 //! shard-host serve FOLDER SHARDS  serves a folder that has its plan, until it is killed; says "serving" when it does
 //! shard-host serve FOLDER SHARDS POINT  the same, and aborts at that point of the next definition
+//! shard-host serve-with-front FOLDER SHARDS  serves, with a front process beside it; says what that says, then "serving"
+//! shard-host front-process FOLDER     such a front: says "front" and its process id, and does nothing
 //! shard-host define-and-die FOLDER NAME  has a table of that name defined, and is killed before it hears of it
 //! shard-host front FOLDER         writes rows with ever new ids to the first table; says each id that is acknowledged
 //! shard-host without-io-uring ... any of these, where the kernel refuses io_uring
@@ -13,7 +15,7 @@
 
 use operators::{Datum, PlanBuilder, RowBuilder, Rows, Type, WriteKind, column};
 use runtime::front::{Definition, Front};
-use runtime::live::{DefinitionPoint, Options, Supervisor, shard_main};
+use runtime::live::{DefinitionPoint, FrontCommand, Options, Supervisor, live_with_supervisor, shard_main};
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
     let done = match (command.to_str(), &args[..]) {
         (Some("serve"), [folder, shards]) => serve(Path::new(folder), shards, None),
         (Some("serve"), [folder, shards, point]) => serve(Path::new(folder), shards, Some(point)),
+        (Some("serve-with-front"), [folder, shards]) => serve_with_front(Path::new(folder), shards),
+        (Some("front-process"), [folder]) => front_process(Path::new(folder)),
         (Some("define-and-die"), [folder, name]) => define_and_die(Path::new(folder), name),
         (Some("front"), [folder]) => write_for_ever(Path::new(folder)),
         _ => Err("see the top of this program's source".into()),
@@ -66,6 +70,38 @@ fn serve(folder: &Path, shards: &OsString, abort_at: Option<&OsString>) -> Resul
     std::io::stdin().read_to_end(&mut Vec::new())?;
     supervisor.stop();
     Ok(())
+}
+
+fn serve_with_front(folder: &Path, shards: &OsString) -> Result<(), Box<dyn Error>> {
+    let mut options = Options::new(folder, shards.to_str().unwrap_or_default().parse()?);
+    let args = vec!["front-process".into(), folder.into()];
+    options.fronts.push(FrontCommand { program: options.program.clone(), args });
+    let supervisor = Supervisor::start(options)?;
+    if !supervisor.wait_serving(Duration::from_secs(60)) {
+        return Err("the shards do not serve".into());
+    }
+    loop {
+        if let Some(said) = &supervisor.front_status()[0].said {
+            println!("{said}");
+            break;
+        }
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    println!("serving");
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    supervisor.stop();
+    Ok(())
+}
+
+fn front_process(folder: &Path) -> Result<(), Box<dyn Error>> {
+    if !live_with_supervisor() {
+        return Err("there is no supervisor".into());
+    }
+    let mut front = Front::connect(folder)?;
+    println!("front {}", std::process::id());
+    loop {
+        front.wait(Duration::from_secs(1), &mut Vec::new())?;
+    }
 }
 
 fn define_and_die(folder: &Path, name: &OsString) -> Result<(), Box<dyn Error>> {

@@ -65,6 +65,25 @@ pub enum ShardWord {
     SteeredAt = 37,
     /// ... at which it had consumed what had piled up meanwhile.
     CaughtUpAt = 38,
+    /// The core that the shard stays on; this and the words below are written by the supervisor.
+    Core = 39,
+    /// Counts the deaths of its processes.
+    Deaths = 40,
+    /// The newest recovery that has been completed: CLOCK_MONOTONIC ns of the death, 0 if there was none or while
+    /// the words below are being written.
+    RecoveryDiedAt = 41,
+    /// The signal.
+    RecoverySignal = 42,
+    /// Nanoseconds from the death to its detection.
+    RecoveryDetected = 43,
+    /// ... to the new process.
+    RecoveryRestarted = 44,
+    /// ... to the end of replay.
+    RecoveryReplayed = 45,
+    /// ... to serving again.
+    RecoverySteered = 46,
+    /// ... to where nothing was left behind.
+    RecoveryCaughtUp = 47,
     /// Rows written by clients.
     RowsWritten = 48,
     /// Keys looked up.

@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
 /// What the C library lets be set from outside.
@@ -20,6 +20,16 @@ const LIBC_TUNABLES: &str = "GLIBC_TUNABLES";
 /// A shard's state is large and accessed at random: with memory asked for in huge pages, replay is 15 % faster. Where the C
 /// library or the kernel knows nothing of it, nothing changes.
 const HUGE_PAGES: &str = "glibc.malloc.hugetlb=1";
+
+/// Tells a front process who its supervisor is.
+const SUPERVISOR: &str = "SAKIA_SUPERVISOR";
+
+/// For the program of a front process, before anything else: has it killed when its supervisor ends, whatever ends that. Returns
+/// false if it has ended already. Does nothing in a process that no supervisor has started.
+pub fn live_with_supervisor() -> bool {
+    let supervisor = std::env::var(SUPERVISOR).ok().and_then(|pid| pid.parse().ok());
+    supervisor.is_none_or(sys::die_with_parent)
+}
 
 /// A running child. When dropped it is killed and reaped, so that none is ever left behind.
 pub(crate) struct Process {
@@ -48,6 +58,26 @@ impl Process {
         let mut child = command.spawn()?;
         match sys::open_pidfd(child.id()) {
             Ok(pidfd) => Ok(Process { child, pidfd: Arc::new(pidfd), reaped: false }),
+            Err(error) => {
+                // Without a descriptor it cannot be watched; an error of the kill means that it has ended already.
+                let _ = child.kill();
+                child.wait()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts a front, whose standard output is read without waiting.
+    pub(crate) fn start_front(program: &Path, args: &[OsString]) -> io::Result<(Process, ChildStdout)> {
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.env(SUPERVISOR, std::process::id().to_string());
+        let mut child = command.spawn()?;
+        let stdout = child.stdout.take().expect("it is piped");
+        let watched =
+            sys::open_pidfd(child.id()).and_then(|pidfd| Ok((pidfd, sys::set_nonblocking(&stdout)?)));
+        match watched {
+            Ok((pidfd, ())) => Ok((Process { child, pidfd: Arc::new(pidfd), reaped: false }, stdout)),
             Err(error) => {
                 // Without a descriptor it cannot be watched; an error of the kill means that it has ended already.
                 let _ = child.kill();

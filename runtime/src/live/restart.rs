@@ -1,8 +1,9 @@
 //! What the supervisor remembers of deaths: how long each recovery took, and whether a shard dies of its input.
 
-use super::control::working_on;
+use super::control::{ControlPage, ShardWord, working_on};
 use super::process::End;
 use crate::clock::{Label, ShardId};
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 /// The course of one recovery. Times are in milliseconds, counted from the death.
@@ -24,6 +25,61 @@ pub struct Recovery {
     pub steered_ms: f64,
     /// When it had consumed what had piled up meanwhile.
     pub caught_up_ms: f64,
+}
+
+/// The words of a recovery's times, in their order.
+const TIMES: [ShardWord; 5] = [
+    ShardWord::RecoveryDetected,
+    ShardWord::RecoveryRestarted,
+    ShardWord::RecoveryReplayed,
+    ShardWord::RecoverySteered,
+    ShardWord::RecoveryCaughtUp,
+];
+
+impl Recovery {
+    /// Tells fronts of it.
+    pub(crate) fn tell(&self, page: &ControlPage) {
+        let times =
+            [self.detected_ms, self.restarted_ms, self.replayed_ms, self.steered_ms, self.caught_up_ms];
+        page.set(self.shard, ShardWord::RecoveryDiedAt, 0);
+        // Release: whoever sees one of the words below sees the zero, and is not misled by what was there.
+        fence(Ordering::Release);
+        page.set(self.shard, ShardWord::RecoverySignal, self.signal as u64);
+        for (word, ms) in TIMES.into_iter().zip(times) {
+            page.set(self.shard, word, (ms * 1e6) as u64);
+        }
+        // Release: whoever sees the time of death sees the rest.
+        page.shard(self.shard, ShardWord::RecoveryDiedAt).store(self.died_at_ns, Ordering::Release);
+    }
+
+    /// The newest one that the supervisor has told of.
+    pub(crate) fn told(page: &ControlPage, shard: ShardId) -> Option<Recovery> {
+        let died_at = page.shard(shard, ShardWord::RecoveryDiedAt);
+        loop {
+            // Acquire: pairs with the Release store in `tell`.
+            let died_at_ns = died_at.load(Ordering::Acquire);
+            let [detected_ms, restarted_ms, replayed_ms, steered_ms, caught_up_ms] =
+                TIMES.map(|word| page.get(shard, word) as f64 / 1e6);
+            let signal = page.get(shard, ShardWord::RecoverySignal) as i32;
+            // Acquire: pairs with the fence in `tell`; if a word above is newer, the time of death is seen to have changed.
+            fence(Ordering::Acquire);
+            if died_at_ns == 0 {
+                return None;
+            }
+            if died_at.load(Ordering::Relaxed) == died_at_ns {
+                return Some(Recovery {
+                    shard,
+                    signal,
+                    died_at_ns,
+                    detected_ms,
+                    restarted_ms,
+                    replayed_ms,
+                    steered_ms,
+                    caught_up_ms,
+                });
+            }
+        }
+    }
 }
 
 /// A death as the crash-loop guard sees it.

@@ -3,7 +3,10 @@
 //! It is a thread of the process that calls [`Supervisor::start`] (`supervisor/watch.rs`); this file is its start and
 //! the handle by which it is asked and told. The shards die with that thread, whatever ends it.
 
+mod fronts;
 mod watch;
+
+pub use fronts::{FrontCommand, FrontStatus};
 
 use super::arguments::ShardFaults;
 use super::bell::{self, Bell};
@@ -58,6 +61,8 @@ pub struct Options {
     pub program: PathBuf,
     /// Its arguments in front of those for [`super::shard_main`].
     pub args: Vec<OsString>,
+    /// Front processes to run beside the shards.
+    pub fronts: Vec<FrontCommand>,
     /// What shall go wrong in these shards; for tests.
     pub faults: Vec<(ShardId, ShardFaults)>,
     /// Where this process shall abort in the next definition; for tests.
@@ -80,6 +85,7 @@ impl Options {
             cores: Vec::new(),
             program: PathBuf::from("/proc/self/exe"),
             args: vec!["shard".into()],
+            fronts: Vec::new(),
             faults: Vec::new(),
             abort_definition_at: None,
         }
@@ -200,6 +206,7 @@ struct Shared {
 #[derive(Default)]
 struct Inner {
     shards: Vec<SharedShard>,
+    fronts: Vec<FrontStatus>,
     recoveries: Vec<Recovery>,
 }
 
@@ -377,6 +384,11 @@ impl Supervisor {
         page.shard_ids().map(status).collect()
     }
 
+    /// What the front processes of [`Options::fronts`] are doing, in their order.
+    pub fn front_status(&self) -> Vec<FrontStatus> {
+        self.shared.lock().fronts.clone()
+    }
+
     /// Adds a plan to the catalogue: one that extends the newest (see `PlanBuilder::extend`). Durable when this returns; shards
     /// take it up at once.
     pub fn install(&self, plan: Plan) -> Result<(), StartError> {
@@ -472,7 +484,8 @@ fn make_shared(options: &Options, run: &RunFolder) -> Result<(Arc<Shared>, Vec<U
         bells.push(io_error(path.display(), Bell::connect(&path))?);
     }
     let shards = vec![SharedShard::default(); usize::from(options.shards)];
-    let inner = Mutex::new(Inner { shards, recoveries: Vec::new() });
+    let fronts = vec![FrontStatus::default(); options.fronts.len()];
+    let inner = Mutex::new(Inner { shards, fronts, recoveries: Vec::new() });
     Ok((Arc::new(Shared { page, bells, inner }), sockets))
 }
 

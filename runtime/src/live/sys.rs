@@ -103,6 +103,17 @@ pub(crate) fn poll_readable(fds: &[RawFd], timeout: Duration) -> io::Result<Vec<
     }
 }
 
+/// Has reads of a descriptor return at once when there is nothing.
+pub(crate) fn set_nonblocking(file: &impl AsRawFd) -> io::Result<()> {
+    let fd = file.as_raw_fd();
+    // SAFETY: plain system calls on an open descriptor.
+    let result = unsafe {
+        let flags = libc::fcntl(fd, libc::F_GETFL);
+        if flags < 0 { flags } else { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) }
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Takes the exclusive lock of an open file; false if somebody else has it.
 pub(crate) fn try_flock(file: &impl AsRawFd) -> io::Result<bool> {
     // SAFETY: plain system call on an open descriptor.

@@ -4,6 +4,7 @@ mod database;
 mod deaths;
 mod definitions;
 mod faults;
+mod fronts;
 mod log_faults;
 mod quarantine;
 mod reads;

@@ -8,6 +8,7 @@ use super::super::host::Trouble;
 use super::super::process::{End, Process};
 use super::super::restart::{CrashGuard, Verdict};
 use super::super::stall::StallWatch;
+use super::fronts::{self, FrontProcess};
 use super::*;
 use crate::live::control::working_on;
 use std::os::fd::AsRawFd;
@@ -55,6 +56,7 @@ pub(super) struct Watch {
     registry: Registry,
     catalogue: Catalogue,
     shards: Vec<Watched>,
+    fronts: Vec<FrontProcess>,
     last_tick: Instant,
     /// The data folder and the run folder are ours while these live.
     _locks: [Lock; 2],
@@ -73,8 +75,21 @@ impl Watch {
         locks: [Lock; 2],
     ) -> Watch {
         let shards = (0..options.shards).map(|_| Watched::default()).collect();
+        let fronts = options.fronts.iter().cloned().map(FrontProcess::new).collect();
         let last_tick = Instant::now();
-        Watch { options, data, run, shared, sockets, registry, catalogue, shards, last_tick, _locks: locks }
+        Watch {
+            options,
+            data,
+            run,
+            shared,
+            sockets,
+            registry,
+            catalogue,
+            shards,
+            fronts,
+            last_tick,
+            _locks: locks,
+        }
     }
 
     /// Recovers the logs and makes the rings. No shard may run.
@@ -108,6 +123,7 @@ impl Watch {
                 self.start_if_due(shard);
                 self.look_for_recovery(shard);
             }
+            self.look_after_fronts();
             self.watch_heartbeats();
             if self.registry.serve(&self.shared.page, &self.run) {
                 self.shared.ring_all();
@@ -130,13 +146,23 @@ impl Watch {
         fds.extend(self.registry.fds());
         let processes = self.shards.iter().filter_map(|shard| shard.process.as_ref());
         fds.extend(processes.map(|process| process.pidfd().as_raw_fd()));
-        let due = self.shards.iter().filter_map(|shard| shard.restart_at).min();
+        fds.extend(self.fronts.iter().flat_map(FrontProcess::fds));
+        let fronts_due = self.fronts.iter().filter_map(FrontProcess::restart_at);
+        let due = self.shards.iter().filter_map(|shard| shard.restart_at).chain(fronts_due).min();
         let recovering = self.shards.iter().any(|shard| !shard.pending.is_empty());
         let tick = if recovering { TICK / 10 } else { TICK.min(self.options.stall_timeout / 4) };
         let timeout = due.map_or(tick, |due| tick.min(due.saturating_duration_since(Instant::now())));
         // Whatever went wrong, the round that follows looks at everything; this keeps it from spinning.
         if sys::poll_readable(&fds, timeout).is_err() {
             std::thread::sleep(tick);
+        }
+    }
+
+    fn look_after_fronts(&mut self) {
+        for (index, front) in self.fronts.iter_mut().enumerate() {
+            if let Some(status) = front.look_after() {
+                self.shared.lock().fronts[index].clone_from(status);
+            }
         }
     }
 
@@ -158,6 +184,7 @@ impl Watch {
         ] {
             page.set(shard, word, 0);
         }
+        page.set(shard, ShardWord::Core, self.core(shard) as u64);
         page.set_phase(shard, Phase::Down);
         // There is none after a clean life.
         let _ = fs::remove_file(self.run.fault(shard));
@@ -190,13 +217,17 @@ impl Watch {
         }
     }
 
+    fn core(&self, shard: ShardId) -> usize {
+        self.options.cores[usize::from(shard.0) % self.options.cores.len()]
+    }
+
     fn shard_args(&self, shard: ShardId) -> ShardArgs {
         ShardArgs {
             data: self.data.0.clone(),
             run: self.run.0.clone(),
             shard: shard.0,
             parent: std::process::id(),
-            core: self.options.cores[usize::from(shard.0) % self.options.cores.len()],
+            core: self.core(shard),
             causal_logging: self.options.causal_logging,
             stall_timeout_ms: u64::try_from(self.options.stall_timeout.as_millis()).unwrap_or(u64::MAX),
             faults: self.options.faults(shard),
@@ -217,6 +248,7 @@ impl Watch {
     /// A process has ended: decides what becomes of the shard.
     fn bury(&mut self, shard: ShardId, end: End) {
         let (index, detected) = (usize::from(shard.0), monotonic_ns());
+        self.shared.page.shard(shard, ShardWord::Deaths).fetch_add(1, Ordering::Relaxed);
         let fault = fs::read_to_string(self.run.fault(shard)).unwrap_or_default();
         if !fault.is_empty() {
             eprintln!("supervisor: shard {shard} gives up: {fault}");
@@ -314,7 +346,7 @@ impl Watch {
         let mut inner = self.shared.lock();
         for pending in known.pending.drain(..) {
             let ms = |time: u64| time.saturating_sub(pending.died) as f64 / 1e6;
-            inner.recoveries.push(Recovery {
+            let recovery = Recovery {
                 shard,
                 signal: pending.signal,
                 died_at_ns: pending.died,
@@ -323,7 +355,9 @@ impl Watch {
                 replayed_ms: ms(at(ShardWord::ReplayedAt)),
                 steered_ms: ms(at(ShardWord::SteeredAt)),
                 caught_up_ms: ms(caught_up),
-            });
+            };
+            recovery.tell(page);
+            inner.recoveries.push(recovery);
         }
         let excess = inner.recoveries.len().saturating_sub(RECOVERIES_MAX);
         inner.recoveries.drain(..excess);
@@ -387,6 +421,8 @@ impl Watch {
     }
 
     fn stop(mut self) {
+        // Clients are told first: what is under way is answered while the shards are there.
+        fronts::end_all(&mut self.fronts);
         // Release: nothing depends on it, but it is the counterpart of the shards' Acquire load.
         self.shared.page.stopping().store(1, Ordering::Release);
         self.shared.ring_all();
