@@ -14,12 +14,14 @@
 mod assembly;
 mod definition;
 mod lane;
+mod progress;
 mod read;
 mod report;
 mod sleep;
 mod token;
 
 pub use definition::Definition;
+pub use progress::Progress;
 pub use report::ShardReport;
 pub use token::{Token, TokenError};
 

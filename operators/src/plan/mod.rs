@@ -10,6 +10,7 @@ mod distribution;
 mod extension;
 mod reach;
 
+pub use crate::backfill::SLICE_COUNT;
 pub use builder::{PlanBuilder, Stream};
 pub use extension::{DroppedNode, Extension};
 pub use reach::Reach;

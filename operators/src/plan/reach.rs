@@ -40,6 +40,33 @@ impl Plan {
         }
         reaches.pop()
     }
+
+    /// The gates on the ways to a view, each by how many gates were installed before it, dropped ones too; none if there is no
+    /// such view.
+    pub fn gates(&self, view: ViewId) -> Option<Vec<u64>> {
+        let view = self.views.get(view.0 as usize)?.node.index();
+        let mut on_the_way = vec![false; view + 1];
+        on_the_way[view] = true;
+        for index in (0..=view).rev() {
+            if on_the_way[index] {
+                inputs(&self.nodes[index].operator).iter().for_each(|input| on_the_way[input.index()] = true);
+            }
+        }
+        let (mut gates, mut count) = (Vec::new(), 0);
+        for (node, on_the_way) in self.nodes.iter().zip(on_the_way) {
+            match &node.operator {
+                Operator::Backfill(_) => {
+                    if on_the_way {
+                        gates.push(count);
+                    }
+                    count += 1;
+                }
+                Operator::Dropped(Dropped { was_backfill: true }) => count += 1,
+                _ => {}
+            }
+        }
+        Some(gates)
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +105,15 @@ mod tests {
         p.view("again", things, &["class"], &[]).expect("sound");
         let third = p.build().expect("sound");
         assert_eq!(reach(&third, "again"), Reach { rounds: 1, ticks: 2 * slices });
+        let gates = |plan: &Plan, name: &str| plan.gates(plan.view(name).expect("there").id).expect("there");
+        assert_eq!(gates(&second, "sizes"), []);
+        assert_eq!(gates(&second, "later sizes"), [0]);
+        assert_eq!(gates(&third, "again"), [1]);
+        let mut p = PlanBuilder::extend(third);
+        let again = p.view_stream("again").expect("sound");
+        p.view("and again", again, &["id"], &[]).expect("sound");
+        let fourth = p.build().expect("sound");
+        assert_eq!(gates(&fourth, "and again"), [1, 2], "and the gate of what it reads");
         assert_eq!(third.reach(ViewId(99)), None);
     }
 }

@@ -12,6 +12,7 @@ use crate::message::Refusal;
 use operators::Plan;
 use operators::plan::Extension;
 use std::io::Write;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 /// Definitions of one front that may be under way.
@@ -36,11 +37,20 @@ pub(super) struct Definitions {
     waiting: Vec<RequestId>,
     /// Of entries that [`Front::refresh_catalogue`] has not given out.
     notes: Vec<Vec<u8>>,
+    /// For each entry taken up, how many views the plan has after it.
+    view_counts: Vec<u32>,
 }
 
 impl Definitions {
     pub(super) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// The numbers of the views that came with an entry that has been taken up.
+    pub(super) fn views_of(&self, entry: u64) -> Range<u32> {
+        let index = usize::try_from(entry - 1).expect("so many lie in memory");
+        let before = index.checked_sub(1).map_or(0, |before| self.view_counts[before]);
+        before..self.view_counts[index]
     }
 
     pub(super) fn hear(&mut self, bytes: &[u8]) {
@@ -144,6 +154,7 @@ impl Front {
                 return Err(gone(&"it was made for another plan"));
             }
             self.definitions.notes.push(entry.note);
+            self.definitions.view_counts.push(self.plan.views.len() as u32);
             self.plan_entry += 1;
         }
         if self.plan_entry > before {

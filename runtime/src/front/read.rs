@@ -30,7 +30,7 @@ pub(super) struct KnownView {
     key_schema: Vec<(Type, bool)>,
     /// The key's columns in a row of just the key.
     key: KeyColumns,
-    reach: Reach,
+    pub(super) reach: Reach,
 }
 
 impl KnownView {

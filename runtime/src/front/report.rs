@@ -4,6 +4,7 @@ use super::Front;
 use crate::clock::{Label, ShardId};
 use crate::live::Recovery;
 use crate::live::control::{Phase, ShardWord};
+use crate::rounds::{Board, Word};
 
 /// What is known of a shard. Counts are since its process began, where nothing else is said.
 #[derive(Clone, Debug)]
@@ -38,6 +39,9 @@ pub struct ShardReport {
     pub messages_received: u64,
     /// Steps taken.
     pub steps: u64,
+    /// What is there for it and not consumed: client writes in its log, and labels of other shards whose messages lie on its
+    /// rings.
+    pub lag: u64,
     /// Deaths of its processes since the database was started.
     pub deaths: u64,
     /// The newest recovery that has been completed since then.
@@ -48,6 +52,19 @@ impl Front {
     /// What all shards are doing, in their order.
     pub fn shard_reports(&self) -> Vec<ShardReport> {
         self.page.shard_ids().map(|shard| self.shard_report(shard)).collect()
+    }
+
+    /// The words are read one after the other, so among busy shards this is near enough and no more.
+    fn lag(&self, shard: ShardId) -> u64 {
+        let page = &self.page;
+        let told = |shard, word| Board::get(page, shard, word);
+        let writes = told(shard, Word::Logged).saturating_sub(told(shard, Word::Ingest));
+        let others = page.shard_ids().filter(|other| *other != shard);
+        let from = |other| {
+            let consumed = told(shard, Word::Consumed(other));
+            told(other, Word::Newest(shard)).saturating_sub(consumed)
+        };
+        writes + others.map(from).sum::<u64>()
     }
 
     fn shard_report(&self, shard: ShardId) -> ShardReport {
@@ -71,6 +88,7 @@ impl Front {
             messages_sent: get(ShardWord::MessagesSent),
             messages_received: get(ShardWord::MessagesReceived),
             steps: get(ShardWord::Steps),
+            lag: self.lag(shard),
             deaths: get(ShardWord::Deaths),
             last_recovery: Recovery::told(page, shard),
         }

@@ -211,3 +211,105 @@ fn install_all(entries: &[Vec<u8>]) -> Result<Dataflow, StartError> {
     }
     Ok(dataflow)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use operators::accumulator::Aggregate;
+    use operators::{PlanBuilder, Type, column};
+    use std::path::PathBuf;
+
+    /// A data folder that goes when the test does.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("sakia-catalogue-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).expect("creates");
+            Folder(path)
+        }
+
+        fn open(&self) -> (Catalogue, Vec<Vec<u8>>) {
+            Catalogue::open(&DataFolder(self.0.clone()), 2, None).expect("opens")
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            // A folder left behind is no reason to fail.
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// An entry with a table, an aggregate over it, and a view of that.
+    fn entry(catalogue: &Catalogue, name: &str) -> Vec<u8> {
+        let build = || {
+            let mut builder = PlanBuilder::extend(catalogue.trial.plan().clone());
+            let columns = [column("id", Type::Int), column("class", Type::Text)];
+            let table = builder.table(name, &columns, &["id"])?;
+            let counts = builder.aggregate(table, &["class"], &[("n", Aggregate::Count)])?;
+            builder.view(name, counts, &["class"], &[])?;
+            builder.build()
+        };
+        let plan = build().expect("is sound");
+        let mut entry = catalogue.entry_to(&plan).expect("continues").expect("is new");
+        entry.note = name.as_bytes().to_vec();
+        entry.to_bytes()
+    }
+
+    #[test]
+    fn entries_are_read_back_and_stale_ones_refused() {
+        let folder = Folder::new("entries");
+        let (mut catalogue, entries) = folder.open();
+        assert!(entries.is_empty());
+        let mut expected = Vec::new();
+        for name in ["a", "b", "c"] {
+            let bytes = entry(&catalogue, name);
+            let mut published = 0;
+            let number = catalogue.define(catalogue.newest(), &bytes, None, |number| published = number);
+            assert_eq!((number.expect("is new"), published), (catalogue.newest(), catalogue.newest()));
+            let again = catalogue.define(catalogue.newest() - 1, &bytes, None, |_| panic!("it is stale"));
+            assert!(matches!(again, Err(DefineError::Stale { newest }) if newest == catalogue.newest()));
+            expected.push(bytes);
+        }
+        let plan = catalogue.trial.plan().clone();
+        assert_eq!(catalogue.entry_to(&plan).expect("continues"), None);
+        drop(catalogue);
+        let (catalogue, entries) = folder.open();
+        assert_eq!(entries, expected);
+        assert_eq!(catalogue.trial.plan(), &plan);
+    }
+
+    /// Whatever a front gone mad sends, the catalogue goes on, and what it takes can be read back.
+    #[test]
+    fn nonsense_is_refused_and_leaves_nothing() {
+        let folder = Folder::new("nonsense");
+        let (mut catalogue, _) = folder.open();
+        let mut random = fastrand::Rng::with_seed(11);
+        let mut taken = 0;
+        for round in 0..2_000 {
+            let mut bytes = entry(&catalogue, &format!("t{round}"));
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(..bytes.len());
+                bytes[at] = if random.bool() { random.u8(..) } else { bytes[at] ^ 1 };
+            }
+            let before = catalogue.trial.plan().clone();
+            match catalogue.define(catalogue.newest(), &bytes, None, |_| {}) {
+                Ok(_) => taken += 1,
+                Err(error) => assert_eq!(catalogue.trial.plan(), &before, "{error}"),
+            }
+            // A plan that grew with every round would only make the test slow.
+            if taken == 20 {
+                break;
+            }
+        }
+        let bytes = entry(&catalogue, "last");
+        let too_long = vec![0; ENTRY_BYTES_MAX + 1];
+        let refused = catalogue.define(catalogue.newest(), &too_long, None, |_| {});
+        assert!(matches!(refused, Err(DefineError::Invalid(_))));
+        catalogue.define(catalogue.newest(), &bytes, None, |_| {}).expect("is sound");
+        let plan = catalogue.trial.plan().clone();
+        drop(catalogue);
+        assert_eq!(folder.open().0.trial.plan(), &plan);
+    }
+}

@@ -158,6 +158,27 @@ impl Answer {
 mod tests {
     use super::*;
 
+    /// A pipe in place of a file, on which a reader would wait for ever; and other things that are no definitions.
+    #[test]
+    fn the_supervisor_does_not_wait_for_what_a_front_puts_there() {
+        let run =
+            RunFolder(std::env::temp_dir().join(format!("sakia-definition-test-{}", std::process::id())));
+        let front = run.front(FrontId(7));
+        fs::create_dir_all(&front.0).expect("creates");
+        let asked = |number, bytes| Asked { front: FrontId(7), number, after: 0, bytes };
+        let made = std::process::Command::new("mkfifo").arg(front.definition(1)).status().expect("runs");
+        assert!(made.success());
+        assert!(asked(1, 10).read(&run).is_err(), "a pipe");
+        std::os::unix::fs::symlink("/dev/zero", front.definition(2)).expect("links");
+        assert!(asked(2, 10).read(&run).is_err(), "a link to elsewhere");
+        assert!(asked(3, 10).read(&run).is_err(), "nothing");
+        fs::write(front.definition(4), b"a definition, and more").expect("writes");
+        assert!(asked(4, u64::MAX).read(&run).is_err(), "it claims more than there may be");
+        assert_eq!(asked(4, 12).read(&run).expect("reads"), b"a definition");
+        assert!(!front.definition(4).exists());
+        fs::remove_dir_all(&run.0).expect("removes");
+    }
+
     #[test]
     fn requests_and_answers_read_back_in_pieces() {
         let asked = read_request(FrontId(7), &request(3, 12, 4000)).expect("is one");

@@ -70,8 +70,20 @@ pub fn extended() -> Plan {
 
 /// The plan with one more view, over the table of votes.
 pub fn filled() -> Plan {
+    with_user_votes(&plan())
+}
+
+/// A plan without the view that is added later.
+pub fn without_user_votes(plan: &Plan) -> Plan {
+    let mut builder = PlanBuilder::extend(plan.clone());
+    builder.drop_view("user_votes").expect("it is there");
+    builder.build().expect("the plan is right")
+}
+
+/// A plan with one more view, over the table of votes.
+pub fn with_user_votes(plan: &Plan) -> Plan {
     let build = || {
-        let mut plan = PlanBuilder::extend(plan());
+        let mut plan = PlanBuilder::extend(plan.clone());
         let votes = plan.table_stream("votes")?;
         let counts = plan.aggregate(votes, &["user_id"], &[("votes", Aggregate::Count)])?;
         plan.view("user_votes", counts, &["user_id"], &[])?;

@@ -1,8 +1,9 @@
 //! Definitions: fronts change the catalogue, and are killed, overtaken or mad while they do.
 
 use crate::database::*;
-use operators::{Plan, PlanBuilder, Type, asc, column};
-use runtime::front::{Definition, Front, FrontError};
+use operators::{Datum, Plan, PlanBuilder, RowBuilder, Rows, Type, asc, column};
+use runtime::ShardId;
+use runtime::front::{Definition, Front, FrontError, Outcome, Token};
 use runtime::live::{Options, Supervisor};
 use runtime::message::Refusal;
 use std::io::{BufRead, BufReader};
@@ -52,8 +53,8 @@ fn of_two_definitions_at_once_one_is_stale_and_goes_on_top_of_the_other() {
             }
             assert_eq!(completions[0].request, asked[index]);
             match &completions[0].outcome {
-                runtime::front::Outcome::Defined { entry } => assert_eq!(*entry, front.newest_entry()),
-                runtime::front::Outcome::Failed(error) if error.reason == Refusal::Stale => stale.push(index),
+                Outcome::Defined { entry } => assert_eq!(*entry, front.newest_entry()),
+                Outcome::Failed(error) if error.reason == Refusal::Stale => stale.push(index),
                 other => panic!("{other:?}"),
             }
         }
@@ -95,9 +96,9 @@ fn what_is_defined_can_be_used_at_once() {
         front.refresh_catalogue().expect("reads");
         let (table, view) = (front.plan().table(&name).expect("is there").id, front.plan().view(&name));
         let view = view.expect("is there").id;
-        let mut rows = operators::Rows::new();
-        let mut builder = operators::RowBuilder::new();
-        (0..20).for_each(|id| rows.push_values(&mut builder, &[operators::Datum::Int(id)]));
+        let mut rows = Rows::new();
+        let mut builder = RowBuilder::new();
+        (0..20).for_each(|id| rows.push_values(&mut builder, &[Datum::Int(id)]));
         let (counts, _) = front.lookup_wait(view, &rows, 1).expect("the view is there");
         assert_eq!(counts, [0; 20]);
         front.write_wait(table, operators::WriteKind::Insert, &rows).expect("the table is there");
@@ -172,5 +173,111 @@ fn what_a_front_asked_for_stays_when_it_is_killed() {
             front.plan().table(name).is_ok()
         });
     }
+    supervisor.stop();
+}
+
+const STORIES: i64 = 1_000;
+const USERS: i64 = 12;
+
+fn with_votes(folder: &Folder) -> Client {
+    let mut client = Client::connect(folder);
+    client.add_stories(0..STORIES);
+    for user in 0..USERS {
+        client.vote((0..STORIES).map(|story| (story, user)));
+    }
+    client
+}
+
+/// Has the plan defined and returns the entry.
+fn define(front: &mut Front, plan: Plan) -> u64 {
+    front.refresh_plan().expect("reads");
+    let after = front.catalogue_entry();
+    let entry = front.define_wait(Definition { after, plan, note: Vec::new() }).expect("is defined");
+    front.refresh_plan().expect("reads");
+    entry
+}
+
+/// The votes of all users, by the view that is added later, asked for once.
+fn votes_of_users(front: &mut Front) -> Vec<i64> {
+    let view = front.plan().view("user_votes").expect("is there").id;
+    let (mut keys, mut builder) = (Rows::new(), RowBuilder::new());
+    (0..USERS).for_each(|user| keys.push_values(&mut builder, &[Datum::Int(user)]));
+    let request = front.lookup_after(&Token::default(), view, &keys, 1).expect("is asked for");
+    let mut completions = Vec::new();
+    while completions.is_empty() {
+        front.wait(DEADLINE, &mut completions).expect("it lives");
+    }
+    assert_eq!(completions[0].request, request);
+    match &completions[0].outcome {
+        Outcome::Found { rows, .. } => rows.iter().map(|row| row.int(1)).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Shards die while the rows flow; whenever a front is told that the view is built, it has everything.
+#[test]
+fn a_view_that_is_built_has_all_rows_whoever_dies() {
+    let folder = Folder::new();
+    let supervisor = start(options(&folder, SHARDS));
+    let mut client = with_votes(&folder);
+    for round in 0..8u16 {
+        let plan = with_user_votes(client.front.plan());
+        let entry = define(&mut client.front, plan);
+        let view = client.front.plan().view("user_votes").expect("is there").id;
+        let mut kills = 0;
+        until("the view is built", || {
+            let progress = client.front.build_progress(view).expect("it is there");
+            assert!(progress.done <= progress.all && progress.all > 0, "{progress:?}");
+            let is_built = client.front.is_built(entry).expect("nobody is in quarantine");
+            if !is_built && kills < 2 {
+                kills += u32::from(supervisor.kill(ShardId((round + kills as u16) % SHARDS), libc::SIGKILL));
+            }
+            is_built
+        });
+        let progress = client.front.build_progress(view).expect("it is there");
+        assert_eq!(progress.done, progress.all);
+        assert_eq!(votes_of_users(&mut client.front), [STORIES; USERS as usize], "round {round}");
+        // Another front comes to the same end, and a shard that dies now does not lose what has been seen.
+        let mut other = Front::connect(&folder.0).expect("connects");
+        until("another front sees it too", || other.is_built(entry).expect("nobody is in quarantine"));
+        supervisor.kill(ShardId(round % SHARDS), libc::SIGKILL);
+        assert_eq!(votes_of_users(&mut other), [STORIES; USERS as usize], "round {round}");
+        let plan = without_user_votes(client.front.plan());
+        let entry = define(&mut client.front, plan);
+        until("it is dropped", || client.front.is_built(entry).expect("nobody is in quarantine"));
+    }
+    supervisor.stop();
+}
+
+#[test]
+fn a_view_is_dropped_while_it_is_being_filled() {
+    let folder = Folder::new();
+    let mut options = options(&folder, SHARDS);
+    // One shard is stopped for as long as the test wants.
+    options.stall_timeout = DEADLINE;
+    let supervisor = start(options);
+    let mut client = with_votes(&folder);
+    let stopped = ShardId(1);
+    assert!(supervisor.kill(stopped, libc::SIGSTOP));
+    let plan = with_user_votes(client.front.plan());
+    let made = define(&mut client.front, plan);
+    let view = client.front.plan().view("user_votes").expect("is there").id;
+    until("the other shard has let its rows through", || {
+        let progress = client.front.build_progress(view).expect("it is there");
+        progress.done * 2 == progress.all
+    });
+    assert!(!client.front.is_built(made).expect("nobody is in quarantine"));
+    let plan = without_user_votes(client.front.plan());
+    let dropped = define(&mut client.front, plan);
+    assert!(!client.front.is_built(dropped).expect("nobody is in quarantine"), "one shard is stopped");
+    assert!(supervisor.kill(stopped, libc::SIGCONT));
+    for entry in [dropped, made] {
+        until("all have dropped it", || client.front.is_built(entry).expect("nobody is in quarantine"));
+    }
+    assert_eq!(client.front.build_progress(view).expect("its number stays").all, 0);
+    let plan = with_user_votes(client.front.plan());
+    let again = define(&mut client.front, plan);
+    until("it is filled again", || client.front.is_built(again).expect("nobody is in quarantine"));
+    assert_eq!(votes_of_users(&mut client.front), [STORIES; USERS as usize]);
     supervisor.stop();
 }
