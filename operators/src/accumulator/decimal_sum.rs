@@ -9,10 +9,11 @@
 //! 5 words: the sum in units of 10^-28, two's complement
 //! ```
 
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::big::{add_magnitude, divide, low, multiply, read_magnitude};
 use super::inline;
+use crate::expr::quotient_scale;
 use crate::value::Datum;
 
 const SUM_WORDS: usize = 5;
@@ -54,7 +55,15 @@ pub(super) fn sum(state: &[u8]) -> Datum<'static> {
 pub(super) fn avg(state: &[u8]) -> Datum<'static> {
     match u64::try_from(inline::count(state)) {
         Err(_) | Ok(0) => Datum::Null,
-        Ok(count) => rounded(state, count),
+        Ok(count) => match (rounded(state, 1), rounded(state, count)) {
+            // As a quotient of the two has it. A sum that is no decimal has no mean of more digits than fit.
+            (Datum::Numeric(sum), Datum::Numeric(mean)) => {
+                let scale = quotient_scale(sum, Decimal::from(count));
+                let rounded = mean.round_dp_with_strategy(scale, RoundingStrategy::MidpointAwayFromZero);
+                Datum::Numeric(rounded.normalize())
+            }
+            (_, mean) => mean,
+        },
     }
 }
 

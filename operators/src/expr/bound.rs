@@ -11,6 +11,7 @@ use bumpalo::Bump;
 
 use super::function::{ARGUMENTS_MAX, Function};
 use super::literal::Literal;
+use super::regex::Patterns;
 use super::{ArithmeticOp, CompareOp, cast, date, like, number, text};
 use crate::row::Row;
 use crate::value::{Datum, Type};
@@ -20,6 +21,8 @@ use crate::value::{Datum, Type};
 #[derive(Debug, Default)]
 pub struct Scratch {
     texts: Bump,
+    /// Patterns that were compiled lately. What is found does not depend on them.
+    patterns: Patterns,
     errors: Cell<u64>,
 }
 
@@ -46,6 +49,11 @@ impl Scratch {
     /// Where texts are made.
     pub(super) fn texts(&self) -> &Bump {
         &self.texts
+    }
+
+    /// The patterns that were compiled lately.
+    pub(super) fn patterns(&self) -> &Patterns {
+        &self.patterns
     }
 
     /// The value, or NULL and one more error.
@@ -321,5 +329,5 @@ fn call<'a>(function: Function, arguments: &'a [Node], row: Row<'a>, scratch: &'
             return Datum::Null;
         }
     }
-    scratch.or_null(function.call(&values[..arguments.len()], scratch.texts()))
+    scratch.or_null(function.call(&values[..arguments.len()], scratch))
 }

@@ -98,7 +98,7 @@ fn parse_float(word: &str) -> Option<f64> {
     (named || !value.is_infinite()).then(|| canonical_float(value))
 }
 
-fn parse_numeric(word: &str) -> Option<Decimal> {
+pub(super) fn parse_numeric(word: &str) -> Option<Decimal> {
     let scientific = word.bytes().any(|byte| matches!(byte, b'e' | b'E'));
     let value = if scientific { Decimal::from_scientific_lossy(word) } else { word.parse() };
     // Underscores between digits are Rust's, not SQL's.

@@ -16,6 +16,8 @@ const YEARS_MAX: i64 = 2_700_000;
 
 /// 400 years repeat exactly, in this many days.
 const ERA_DAYS: i64 = 146_097;
+/// The number of 1970-01-01 in the count of days that astronomers have.
+const JULIAN_EPOCH: i64 = 2_440_588;
 /// Days from 0000-03-01 to 1970-01-01.
 const EPOCH: i64 = 719_468;
 
@@ -42,6 +44,13 @@ pub(super) enum Field {
     IsoDow,
     Doy,
     Epoch,
+    IsoYear,
+    Decade,
+    Century,
+    Millennium,
+    Julian,
+    Milliseconds,
+    Microseconds,
 }
 
 impl Field {
@@ -59,13 +68,20 @@ impl Field {
             "isodow" => Field::IsoDow,
             "doy" => Field::Doy,
             "epoch" => Field::Epoch,
+            "isoyear" => Field::IsoYear,
+            "decade" => Field::Decade,
+            "century" => Field::Century,
+            "millennium" => Field::Millennium,
+            "julian" => Field::Julian,
+            "millisecond" | "milliseconds" => Field::Milliseconds,
+            "microsecond" | "microseconds" => Field::Microseconds,
             _ => return None,
         })
     }
 
-    /// Second and epoch have a fraction and are floats; the rest are integers.
+    /// Seconds, milliseconds and epoch have a fraction and are floats; the rest are integers.
     pub(super) fn is_float(self) -> bool {
-        matches!(self, Field::Second | Field::Epoch)
+        matches!(self, Field::Second | Field::Epoch | Field::Milliseconds)
     }
 }
 
@@ -80,6 +96,11 @@ pub(super) enum Unit {
     Month,
     Quarter,
     Year,
+    Decade,
+    Century,
+    Millennium,
+    Millisecond,
+    Microsecond,
 }
 
 impl Unit {
@@ -93,6 +114,11 @@ impl Unit {
             "month" => Unit::Month,
             "quarter" => Unit::Quarter,
             "year" => Unit::Year,
+            "decade" => Unit::Decade,
+            "century" => Unit::Century,
+            "millennium" => Unit::Millennium,
+            "millisecond" | "milliseconds" => Unit::Millisecond,
+            "microsecond" | "microseconds" => Unit::Microsecond,
             _ => return None,
         })
     }
@@ -178,6 +204,7 @@ pub(super) fn extract_int(field: Field, timestamp: i64) -> Option<i64> {
     extract_date(field, days).or(match field {
         Field::Hour => Some(time / HOUR),
         Field::Minute => Some(time / MINUTE % 60),
+        Field::Microseconds => Some(time % MINUTE),
         _ => None,
     })
 }
@@ -194,14 +221,31 @@ pub(super) fn extract_date(field: Field, days: i64) -> Option<i64> {
         Field::Dow => Some(iso_day_of_week(days) % 7),
         Field::IsoDow => Some(iso_day_of_week(days)),
         Field::Doy => Some(days - date_from_civil(date.year, 1, 1)? + 1),
-        Field::Hour | Field::Minute | Field::Second | Field::Epoch => None,
+        Field::IsoYear => Some(civil(days + 4 - iso_day_of_week(days))?.year),
+        Field::Decade => Some(date.year.div_euclid(10)),
+        Field::Century => Some(since_year_one(date.year, 100)),
+        Field::Millennium => Some(since_year_one(date.year, 1000)),
+        Field::Julian => Some(days + JULIAN_EPOCH),
+        Field::Hour
+        | Field::Minute
+        | Field::Second
+        | Field::Epoch
+        | Field::Milliseconds
+        | Field::Microseconds => None,
     }
+}
+
+/// Centuries and the like are counted from the year 1 on, and before it from the year 0 back.
+fn since_year_one(year: i64, length: i64) -> i64 {
+    if year > 0 { (year + length - 1) / length } else { -((length - year) / length) }
 }
 
 /// A float field of a timestamp.
 pub(super) fn extract_float(field: Field, timestamp: i64) -> Option<f64> {
     match field {
         Field::Second => Some(seconds(timestamp.rem_euclid(MINUTE))),
+        #[expect(clippy::cast_precision_loss, reason = "below a minute")]
+        Field::Milliseconds => Some(timestamp.rem_euclid(MINUTE) as f64 / 1000.0),
         Field::Epoch => Some(seconds(timestamp)),
         _ => None,
     }
@@ -218,6 +262,8 @@ pub(super) fn truncate(unit: Unit, timestamp: i64) -> Option<i64> {
     let days = day_of(timestamp);
     let date = civil(days)?;
     let start = match unit {
+        Unit::Microsecond => return Some(timestamp),
+        Unit::Millisecond => return timestamp.checked_sub(timestamp.rem_euclid(1000)),
         Unit::Second => return timestamp.checked_sub(timestamp.rem_euclid(SECOND)),
         Unit::Minute => return timestamp.checked_sub(timestamp.rem_euclid(MINUTE)),
         Unit::Hour => return timestamp.checked_sub(timestamp.rem_euclid(HOUR)),
@@ -226,6 +272,9 @@ pub(super) fn truncate(unit: Unit, timestamp: i64) -> Option<i64> {
         Unit::Month => date_from_civil(date.year, date.month, 1)?,
         Unit::Quarter => date_from_civil(date.year, (date.month - 1) / 3 * 3 + 1, 1)?,
         Unit::Year => date_from_civil(date.year, 1, 1)?,
+        Unit::Decade => date_from_civil(date.year.div_euclid(10) * 10, 1, 1)?,
+        Unit::Century => date_from_civil((date.year - 1).div_euclid(100) * 100 + 1, 1, 1)?,
+        Unit::Millennium => date_from_civil((date.year - 1).div_euclid(1000) * 1000 + 1, 1, 1)?,
     };
     start.checked_mul(DAY)
 }

@@ -3,12 +3,18 @@
 use bumpalo::Bump;
 use rust_decimal::{Decimal, RoundingStrategy};
 
+use super::bound::Scratch;
 use super::date::{self, Field, Unit};
+use super::math::{self, MathFunction};
+use super::member::{self, JsonFunction};
+use super::span::{self, SpanFunction};
+use super::string::{self, StringFunction};
+use super::template::{self, TemplateFunction};
 use super::{number, text};
 use crate::value::{Datum, Type};
 
-/// No function takes more arguments (`make_timestamp` takes as many).
-pub(super) const ARGUMENTS_MAX: usize = 6;
+/// No function takes more arguments (`make_interval` takes as many).
+pub(super) const ARGUMENTS_MAX: usize = 7;
 
 /// A function whose result is NULL when any argument is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,11 @@ pub(super) enum Function {
     MakeTimestamp,
     ToTimestamp,
     AddSeconds,
+    String(StringFunction),
+    Json(JsonFunction),
+    Span(SpanFunction),
+    Math(MathFunction),
+    Template(TemplateFunction),
 }
 
 /// What an argument must be.
@@ -72,14 +83,15 @@ pub(super) struct Signature {
     pub(super) result: Option<Type>,
 }
 
-const TEXT: Parameter = Parameter::Is(Type::Text);
-const INT: Parameter = Parameter::Is(Type::Int);
-const FLOAT: Parameter = Parameter::Is(Type::Float);
-const BYTES: Parameter = Parameter::Is(Type::Bytes);
-const TIMESTAMP: Parameter = Parameter::Is(Type::Timestamp);
+pub(super) const TEXT: Parameter = Parameter::Is(Type::Text);
+pub(super) const INT: Parameter = Parameter::Is(Type::Int);
+pub(super) const FLOAT: Parameter = Parameter::Is(Type::Float);
+pub(super) const NUMERIC: Parameter = Parameter::Is(Type::Numeric);
+pub(super) const BYTES: Parameter = Parameter::Is(Type::Bytes);
+pub(super) const TIMESTAMP: Parameter = Parameter::Is(Type::Timestamp);
 const NUMBER: Parameter = Parameter::Number;
 
-const fn signature(
+pub(super) const fn signature(
     name: &'static str,
     function: Function,
     parameters: &'static [Parameter],
@@ -91,7 +103,13 @@ const fn signature(
 }
 
 /// All functions but those that look at their arguments' form (`extract`, `date_trunc`) or skip NULLs.
-pub(super) const SIGNATURES: &[Signature] = {
+pub(super) fn signatures() -> impl Iterator<Item = &'static Signature> {
+    let rarer =
+        [string::SIGNATURES, member::SIGNATURES, span::SIGNATURES, math::SIGNATURES, template::SIGNATURES];
+    SIGNATURES.iter().chain(rarer.into_iter().flatten())
+}
+
+const SIGNATURES: &[Signature] = {
     use Function as F;
     use Type::{Bool, Date, Float, Int, Text, Timestamp};
     &[
@@ -161,7 +179,16 @@ impl Function {
     }
 
     /// Computes the function of arguments that are not NULL.
-    pub(super) fn call<'a>(self, arguments: &[Datum<'a>], texts: &'a Bump) -> Option<Datum<'a>> {
+    pub(super) fn call<'a>(self, arguments: &[Datum<'a>], scratch: &'a Scratch) -> Option<Datum<'a>> {
+        let texts = scratch.texts();
+        match self {
+            Function::String(function) => return function.call(arguments, scratch),
+            Function::Json(function) => return function.call(arguments, scratch),
+            Function::Span(function) => return function.call(arguments, scratch),
+            Function::Math(function) => return function.call(arguments),
+            Function::Template(function) => return function.call(arguments, scratch),
+            _ => {}
+        }
         match arguments {
             [Datum::Text(text), rest @ ..] => self.of_text(text, rest, texts),
             [Datum::Bytes(bytes)] => Some(Datum::Int(i64::try_from(bytes.len()).ok()?)),
@@ -277,7 +304,7 @@ impl Function {
             (Function::Floor, []) => first.floor(),
             (Function::Ceil, []) => first.ceil(),
             (Function::Trunc, []) => first.trunc(),
-            (Function::Round, []) => number::float_round(first, 0),
+            (Function::Round, []) => first.round_ties_even(),
             (Function::Round, [Datum::Int(digits)]) => number::float_round(first, *digits),
             (Function::Power, [Datum::Float(exponent)]) => number::float_power(first, *exponent)?,
             (Function::Sqrt, []) => number::float_sqrt(first)?,

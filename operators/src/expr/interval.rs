@@ -16,7 +16,6 @@ use super::date::{DAY, HOUR, MINUTE, SECOND, civil, date_from_civil, day_of};
 /// The bytes of an interval.
 pub const INTERVAL_BYTES: usize = 24;
 /// The bytes of an interval's length, which are the first of all.
-#[expect(dead_code, reason = "comparisons use it soon")]
 pub const SPAN_BYTES: usize = 16;
 
 const MONTH_DAYS: i64 = 30;

@@ -10,25 +10,36 @@
 //!   side (`col("day").lt("2013-02-01")`). Nothing else is converted silently.
 //! - What has no value (division by zero, a result out of range, text that is no number in a cast, a date that does
 //!   not exist) is NULL and counted in [`Scratch::errors`], so that one bad row does not stop a dataflow.
-//! - Integer division truncates towards zero; `%` has the sign of the dividend. Rounding is half away from zero.
+//! - Integer division truncates towards zero; `%` has the sign of the dividend. Decimals are rounded half away from
+//!   zero, floats half to even. A quotient of decimals has at least 16 significant digits.
 //! - Floats: -0.0 is 0.0; there is one NaN, equal to itself and greater than everything else. A finite computation
 //!   that gives an infinity counts as out of range.
 //! - Text compares by bytes; `length`, `substr` and the like count characters.
-//! - Date - Date is Int days, Date +- Int is Date, Timestamp - Timestamp is Float seconds.
+//! - Date - Date is Int days, Date +- Int is Date, Timestamp - Timestamp is Float seconds. Intervals are bytes, see
+//!   [`Interval`], with functions for what SQL has operators for.
 //!
 //! There is no `now()` and no `random()`: the value of an expression is a function of the row alone.
 
+mod array;
 mod bound;
 mod cast;
 mod date;
+mod digest;
 mod format;
 mod function;
 mod interval;
+pub mod json;
 mod like;
 mod literal;
+mod math;
+mod member;
 mod number;
 mod replace;
+mod regex;
 mod resolve;
+mod span;
+mod string;
+mod template;
 mod text;
 
 #[cfg(test)]
@@ -37,8 +48,19 @@ mod tests;
 pub use bound::{BoundExpr, Scratch};
 pub use interval::Interval;
 pub use literal::Literal;
+pub(crate) use number::quotient_scale;
 
 use crate::value::Type;
+
+/// Arrays as texts, see `array_quote` and the like at [`call`].
+pub mod arrays {
+    pub use super::array::{array, elements};
+}
+
+/// Patterns of regular expressions.
+pub mod patterns {
+    pub use super::regex::is_pattern;
+}
 
 /// Division of the civil calendar, for code that makes or prints dates outside of expressions.
 pub mod calendar {
@@ -187,12 +209,15 @@ pub fn any<E: Into<Expr>>(conditions: impl IntoIterator<Item = E>) -> Expr {
 /// integer, if it has so many bytes), `float4` (the nearest float of 32 bits). Dates:
 /// `extract(field, t)`, `date_trunc(unit, t)`, `make_date(y, m, d)`, `make_timestamp(y, m, d, h, m, s)`,
 /// `to_timestamp(seconds)`, `add_seconds(t, seconds)`, `date(t)`.
+///
+/// The rarer ones: texts and regular expressions in `string.rs`, JSON in `member.rs`, intervals in `span.rs`,
+/// mathematics in `math.rs`, templates of times and numbers in `template.rs`; the names are in the tables there.
 pub fn call<E: Into<Expr>>(function: &str, arguments: impl IntoIterator<Item = E>) -> Expr {
     Expr::Call(function.to_ascii_lowercase(), arguments.into_iter().map(Into::into).collect())
 }
 
 /// `EXTRACT(field FROM t)`; fields are year, quarter, month, week (ISO), day, hour, minute, dow (Sunday is 0),
-/// isodow, doy as Int, and second (with its fraction) and epoch as Float.
+/// isodow, doy, isoyear, decade, century, millennium, julian, microseconds as Int, and milliseconds, second (with its fraction) and epoch as Float.
 pub fn extract(field: &str, time: impl Into<Expr>) -> Expr {
     call("extract", [lit(field), time.into()])
 }

@@ -72,10 +72,39 @@ pub(super) fn numeric_arithmetic(op: ArithmeticOp, left: Decimal, right: Decimal
         ArithmeticOp::Add => left.checked_add(right),
         ArithmeticOp::Sub => left.checked_sub(right),
         ArithmeticOp::Mul => left.checked_mul(right),
-        ArithmeticOp::Div => left.checked_div(right),
+        ArithmeticOp::Div => left.checked_div(right).map(|value| {
+            value.round_dp_with_strategy(quotient_scale(left, right), RoundingStrategy::MidpointAwayFromZero)
+        }),
         ArithmeticOp::Rem => left.checked_rem(right),
     };
     result.map(|value| value.normalize())
+}
+
+/// Digits after the point of a quotient, by PostgreSQL's rule: at least 16 significant ones, as far as its digits to the
+/// base 10,000 tell, and at least as many as the operands have.
+pub(crate) fn quotient_scale(left: Decimal, right: Decimal) -> u32 {
+    const SIGNIFICANT_MIN: i64 = 16;
+    let ((left_weight, left_first), (right_weight, right_first)) = (leading(left), leading(right));
+    let weight = left_weight - right_weight - i64::from(left_first <= right_first);
+    let scale = (SIGNIFICANT_MIN - weight * 4).clamp(0, 28);
+    u32::try_from(scale).expect("at most 28").max(left.scale()).max(right.scale())
+}
+
+/// The place of the first digit to the base 10,000, 0 being right before the point, and that digit.
+fn leading(value: Decimal) -> (i64, u128) {
+    let behind_point = value.scale().div_ceil(4);
+    let missing = behind_point * 4 - value.scale();
+    // At most 96 bits and 10 more.
+    let mut digits = value.mantissa().unsigned_abs() * 10u128.pow(missing);
+    if digits == 0 {
+        return (0, 0);
+    }
+    let mut place = -i64::from(behind_point);
+    while digits >= 10_000 {
+        digits /= 10_000;
+        place += 1;
+    }
+    (place, digits)
 }
 
 pub(super) fn float_power(base: f64, exponent: f64) -> Option<f64> {
@@ -153,11 +182,11 @@ pub(super) fn numeric_round(value: Decimal, digits: i64) -> Option<Decimal> {
     Decimal::try_from_i128_with_scale(rounded, 0).ok().map(|value| value.normalize())
 }
 
-/// The nearest integer, half away from zero.
+/// The nearest integer, half to even.
 pub(super) fn float_to_int(value: f64) -> Option<i64> {
     // 2^63; every float below it in size fits.
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    let rounded = value.round();
+    let rounded = value.round_ties_even();
     #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
     (-LIMIT..LIMIT).contains(&rounded).then_some(rounded as i64)
 }

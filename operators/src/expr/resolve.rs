@@ -2,7 +2,7 @@
 
 use super::bound::{BoundExpr, Domain, Node, Scratch};
 use super::date::{Field, Unit};
-use super::function::{Function, Parameter, SIGNATURES, Signature};
+use super::function::{Function, Parameter, Signature, signatures};
 use super::literal::Literal;
 use super::{ArithmeticOp, CompareOp, EXPR_DEPTH_MAX, Expr, cast};
 use crate::error::PlanError;
@@ -402,7 +402,7 @@ fn call(name: &str, mut arguments: Vec<Typed>) -> Result<Typed, PlanError> {
 }
 
 fn by_signature(name: &str, arguments: Vec<Typed>) -> Result<Typed, PlanError> {
-    let mut named = SIGNATURES.iter().filter(|signature| signature.name == name).peekable();
+    let mut named = signatures().filter(|signature| signature.name == name).peekable();
     if named.peek().is_none() {
         return Err(PlanError::invalid(format!("there is no function {name:?}")));
     }
@@ -451,7 +451,7 @@ fn extract(arguments: Vec<Typed>) -> Result<Typed, PlanError> {
         .ok_or_else(|| PlanError::invalid(format!("extract knows no field {name:?}")))?;
     // Dates of any size are numbers, so their fields can be without a value; those of a timestamp never are.
     let of_date = time.ty == Some(Type::Date);
-    let in_day = field.is_float() || matches!(field, Field::Hour | Field::Minute);
+    let in_day = field.is_float() || matches!(field, Field::Hour | Field::Minute | Field::Microseconds);
     let time = if of_date && !in_day { time } else { coerce(time, Type::Timestamp)? };
     let nullable = time.nullable || of_date;
     let result = if field.is_float() { Type::Float } else { Type::Int };

@@ -2,7 +2,7 @@
 
 use proptest::prelude::{ProptestConfig, any as arbitrary, prop_assert, prop_assert_eq, proptest};
 
-use super::function::{Parameter, SIGNATURES};
+use super::function::{Parameter, signatures};
 use super::*;
 use crate::error::PlanError;
 use crate::plan::{Column, column};
@@ -218,8 +218,8 @@ fn numbers() {
         (call("abs", [lit(-3)]), "3 int8"),
         (call("abs", [lit(i64::MIN)]), "NULL!"),
         (call("abs", [number("-1.5")]), "1.5 numeric"),
-        (call("round", [col("f")]), "3 float8"),
-        (call("round", [lit(-2.5)]), "-3 float8"),
+        (call("round", [col("f")]), "2 float8"),
+        (call("round", [lit(-2.5)]), "-2 float8"),
         (call("round", [lit(0.125), lit(2)]), "0.13 float8"),
         (call("round", [lit(2.675), lit(2)]), "2.67 float8"),
         (call("round", [lit(1234.5), lit(-2)]), "1200 float8"),
@@ -314,7 +314,7 @@ fn casts() {
         (lit("2013-03-04 05:06+01:30").cast(Type::Timestamp), "2013-03-04 03:36:00 timestamp"),
         (lit("2013-03-04 25:06").cast(Type::Timestamp), "NULL!"),
         (col("f").cast(Type::Int), "3 int8"),
-        (lit(-2.5).cast(Type::Int), "-3 int8"),
+        (lit(-2.5).cast(Type::Int), "-2 int8"),
         (lit(9.3e18).cast(Type::Int), "NULL!"),
         (lit(f64::NAN).cast(Type::Int), "NULL!"),
         (number("2.5").cast(Type::Int), "3 int8"),
@@ -435,8 +435,7 @@ impl Maker {
     /// A function of the list that gives the type.
     fn function(&mut self, ty: Type, depth: usize) -> Expr {
         let is_number = matches!(ty, Type::Int | Type::Float | Type::Numeric);
-        let fitting: Vec<_> = SIGNATURES
-            .iter()
+        let fitting: Vec<_> = signatures()
             .filter(|signature| signature.result.map_or(is_number, |result| result == ty))
             .collect();
         if fitting.is_empty() {

@@ -9,7 +9,7 @@ use crate::row::ROW_BYTES_MAX;
 /// The longest text that an expression may make: half a row, so that a row can hold it beside other columns.
 pub(super) const TEXT_BYTES_MAX: usize = ROW_BYTES_MAX / 2;
 
-fn fits(bytes: usize) -> Option<()> {
+pub(super) fn fits(bytes: usize) -> Option<()> {
     (bytes <= TEXT_BYTES_MAX).then_some(())
 }
 
