@@ -2,6 +2,7 @@
 // The archive derive makes a type with the fields of the variants, and gives them no documentation.
 #![allow(missing_docs)]
 
+use super::variance::Form;
 use super::{BoundAggregate, Kind};
 use crate::error::PlanError;
 use crate::order::Order;
@@ -26,6 +27,19 @@ pub enum Aggregate {
     Min(String),
     /// The greatest value.
     Max(String),
+    /// How far the values are spread: the variance.
+    Variance {
+        /// The column of the values, numeric or float8.
+        column: String,
+        /// Of a sample rather than of all there is.
+        sample: bool,
+        /// Its root, the standard deviation.
+        root: bool,
+    },
+    /// The sum of the different values.
+    SumDistinct(String),
+    /// The mean of the different values.
+    AvgDistinct(String),
     /// The texts one after another. Those that the order leaves equal follow by their bytes.
     StringAgg {
         /// The column of the texts.
@@ -34,6 +48,8 @@ pub enum Aggregate {
         separator: String,
         /// The order of the texts.
         order: Vec<Order>,
+        /// Whether equal texts at equal places count once.
+        distinct: bool,
     },
 }
 
@@ -70,7 +86,12 @@ impl Aggregate {
 
     /// The texts of this column in this order.
     pub fn string_agg(column: impl Into<String>, separator: &str, order: &[Order]) -> Aggregate {
-        Aggregate::StringAgg { column: column.into(), separator: separator.to_owned(), order: order.to_vec() }
+        Aggregate::StringAgg {
+            column: column.into(),
+            separator: separator.to_owned(),
+            order: order.to_vec(),
+            distinct: false,
+        }
     }
 
     /// The columns that it looks at, by name.
@@ -82,7 +103,10 @@ impl Aggregate {
             | Aggregate::Sum(column)
             | Aggregate::Avg(column)
             | Aggregate::Min(column)
-            | Aggregate::Max(column) => vec![column],
+            | Aggregate::Max(column)
+            | Aggregate::SumDistinct(column)
+            | Aggregate::AvgDistinct(column)
+            | Aggregate::Variance { column, .. } => vec![column],
             Aggregate::StringAgg { column, order, .. } => std::iter::once(column)
                 .chain(order.iter().map(|order| &order.column))
                 .map(String::as_str)
@@ -101,6 +125,9 @@ impl Aggregate {
             Aggregate::Min(column) => ("min", column),
             Aggregate::Max(column) => ("max", column),
             Aggregate::StringAgg { column, .. } => ("string_agg", column),
+            Aggregate::Variance { column, .. } => ("variance", column),
+            Aggregate::SumDistinct(column) => ("sum distinct", column),
+            Aggregate::AvgDistinct(column) => ("avg distinct", column),
         };
         let index = column_index(columns, column)?;
         let ty = columns[index].ty;
@@ -116,10 +143,22 @@ impl Aggregate {
             (Aggregate::Avg(_), Type::Int) => Kind::AvgInt,
             (Aggregate::Avg(_), Type::Float) => Kind::AvgFloat,
             (Aggregate::Avg(_), Type::Numeric) => Kind::AvgNumeric,
-            (Aggregate::Sum(_) | Aggregate::Avg(_), _) => return Err(wrong("a number")),
-            (Aggregate::StringAgg { separator, order, .. }, Type::Text) => {
-                Kind::StringAgg { separator: separator.clone(), order: SortKey::resolve(order, columns)? }
+            (Aggregate::SumDistinct(_), Type::Int | Type::Float | Type::Numeric) => Kind::SumDistinct,
+            (Aggregate::AvgDistinct(_), Type::Int | Type::Float | Type::Numeric) => Kind::AvgDistinct,
+            (Aggregate::Variance { sample, root, .. }, Type::Float) => {
+                Kind::VarianceFloat(Form { sample: *sample, root: *root })
             }
+            (Aggregate::Variance { sample, root, .. }, Type::Numeric) => {
+                Kind::VarianceNumeric(Form { sample: *sample, root: *root })
+            }
+            (Aggregate::Variance { .. }, _) => return Err(wrong("a numeric or float8")),
+            (Aggregate::Sum(_) | Aggregate::Avg(_), _) => return Err(wrong("a number")),
+            (Aggregate::SumDistinct(_) | Aggregate::AvgDistinct(_), _) => return Err(wrong("a number")),
+            (Aggregate::StringAgg { separator, order, distinct, .. }, Type::Text) => Kind::StringAgg {
+                separator: separator.clone(),
+                order: SortKey::resolve(order, columns)?,
+                distinct: *distinct,
+            },
             (Aggregate::StringAgg { .. }, _) => return Err(wrong("text")),
             (Aggregate::Count, _) => unreachable!("returned above"),
         };

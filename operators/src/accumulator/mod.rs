@@ -16,6 +16,8 @@
 //! | `Sum` | int8, float8, numeric | the same | NULL outside of int8 or numeric; float8 goes to infinity |
 //! | `Avg` | int8, float8, numeric | float8, float8, numeric | exact sum / count, rounded once |
 //! | `Min`, `Max` | any type | the same | NaN is above all numbers |
+//! | `Variance` | float8, numeric | the same | NULL of fewer than two values, of a sample |
+//! | `SumDistinct`, `AvgDistinct` | as `Sum`, `Avg` | the same | of the different values |
 //! | `StringAgg` | text | text | NULL when longer than half a row may be |
 //!
 //! All but the counts are NULL when there is no value that is not NULL.
@@ -27,17 +29,19 @@ mod float_sum;
 mod inline;
 mod multiset;
 mod string_agg;
+mod variance;
 
 #[cfg(test)]
 mod tests;
 
-use crate::row::Row;
+use crate::row::{Row, RowBuilder};
 use crate::sort_key::SortKey;
 use crate::value::{Datum, Type};
 pub use aggregate::Aggregate;
 pub(crate) use decimal_sum::units as decimal_units;
 use multiset::ValueMultiset;
 use string_agg::TextMultiset;
+use variance::Form;
 
 /// An aggregate function for rows of certain columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +66,11 @@ enum Kind {
     CountDistinct,
     Min,
     Max,
-    StringAgg { separator: String, order: SortKey },
+    VarianceFloat(Form),
+    VarianceNumeric(Form),
+    SumDistinct,
+    AvgDistinct,
+    StringAgg { separator: String, order: SortKey, distinct: bool },
 }
 
 impl BoundAggregate {
@@ -70,9 +78,10 @@ impl BoundAggregate {
     pub fn ty(&self) -> Type {
         match &self.kind {
             Kind::Count | Kind::CountOf | Kind::CountDistinct | Kind::SumInt => Type::Int,
-            Kind::AvgInt | Kind::SumFloat | Kind::AvgFloat => Type::Float,
-            Kind::SumNumeric | Kind::AvgNumeric => Type::Numeric,
-            Kind::Min | Kind::Max => self.ty,
+            Kind::AvgInt | Kind::SumFloat | Kind::AvgFloat | Kind::VarianceFloat(_) => Type::Float,
+            Kind::SumNumeric | Kind::AvgNumeric | Kind::VarianceNumeric(_) => Type::Numeric,
+            Kind::AvgDistinct if self.ty == Type::Int => Type::Float,
+            Kind::Min | Kind::Max | Kind::SumDistinct | Kind::AvgDistinct => self.ty,
             Kind::StringAgg { .. } => Type::Text,
         }
     }
@@ -95,7 +104,14 @@ impl BoundAggregate {
             Kind::SumInt | Kind::AvgInt => Some(inline::INT_SUM_BYTES),
             Kind::SumFloat | Kind::AvgFloat => Some(float_sum::BYTES),
             Kind::SumNumeric | Kind::AvgNumeric => Some(decimal_sum::BYTES),
-            Kind::CountDistinct | Kind::Min | Kind::Max | Kind::StringAgg { .. } => None,
+            Kind::VarianceFloat(_) => Some(variance::FLOAT_BYTES),
+            Kind::VarianceNumeric(_) => Some(variance::DECIMAL_BYTES),
+            Kind::CountDistinct
+            | Kind::Min
+            | Kind::Max
+            | Kind::SumDistinct
+            | Kind::AvgDistinct
+            | Kind::StringAgg { .. } => None,
         }
     }
 
@@ -114,6 +130,8 @@ impl BoundAggregate {
             Kind::SumInt | Kind::AvgInt => inline::add_int(state, row.int(self.column), weight),
             Kind::SumFloat | Kind::AvgFloat => float_sum::add(state, row.float(self.column), weight),
             Kind::SumNumeric | Kind::AvgNumeric => decimal_sum::add(state, row.numeric(self.column), weight),
+            Kind::VarianceFloat(_) => variance::add_float(state, row.float(self.column), weight),
+            Kind::VarianceNumeric(_) => variance::add_decimal(state, row.numeric(self.column), weight),
             kind => unreachable!("{kind:?} is not of fixed size"),
         }
     }
@@ -128,6 +146,8 @@ impl BoundAggregate {
             Kind::AvgFloat => float_sum::avg(state),
             Kind::SumNumeric => decimal_sum::sum(state),
             Kind::AvgNumeric => decimal_sum::avg(state),
+            Kind::VarianceFloat(form) => variance::float_result(state, *form),
+            Kind::VarianceNumeric(form) => variance::decimal_result(state, *form),
             kind => unreachable!("{kind:?} is not of fixed size"),
         }
     }
@@ -135,7 +155,7 @@ impl BoundAggregate {
     /// An empty state for a function without a fixed size.
     pub fn new_state(&self) -> AggregateState {
         match &self.kind {
-            Kind::CountDistinct | Kind::Min | Kind::Max => {
+            Kind::CountDistinct | Kind::Min | Kind::Max | Kind::SumDistinct | Kind::AvgDistinct => {
                 AggregateState(State::Values(ValueMultiset::new(self.ty)))
             }
             Kind::StringAgg { .. } => AggregateState(State::Texts(TextMultiset::default())),
@@ -160,14 +180,43 @@ impl BoundAggregate {
         }
     }
 
-    /// The value; `text` is where a text is put together. A `StringAgg` costs time in proportion to its texts, the
-    /// others do not.
+    /// A sum or mean of the different values, each taken once.
+    fn of_distinct(&self, values: &ValueMultiset, aggregate: Aggregate) -> Datum<'static> {
+        let kind = match (aggregate, self.ty) {
+            (Aggregate::Sum(_), Type::Int) => Kind::SumInt,
+            (Aggregate::Sum(_), Type::Float) => Kind::SumFloat,
+            (Aggregate::Sum(_), _) => Kind::SumNumeric,
+            (_, Type::Int) => Kind::AvgInt,
+            (_, Type::Float) => Kind::AvgFloat,
+            _ => Kind::AvgNumeric,
+        };
+        let inner = BoundAggregate { kind, column: 0, ty: self.ty };
+        let mut state = vec![0; inner.inline_bytes().expect("sums have a fixed size")];
+        let mut builder = RowBuilder::new();
+        values.each_positive(|value| {
+            builder.start(1);
+            builder.push(value);
+            inner.update_inline(&mut state, builder.finish(), 1);
+        });
+        inner.result_inline(&state)
+    }
+
+    /// The value; `text` is where a text is put together. A `StringAgg` and what is of different values cost time in
+    /// proportion to these, the others do not.
     pub fn result<'a>(&self, state: &'a AggregateState, text: &'a mut String) -> Datum<'a> {
         match (&state.0, &self.kind) {
             (State::Values(values), Kind::CountDistinct) => Datum::Int(values.distinct()),
             (State::Values(values), Kind::Min) => values.first(),
             (State::Values(values), Kind::Max) => values.last(),
-            (State::Texts(texts), Kind::StringAgg { separator, .. }) => texts.join(separator, text),
+            (State::Values(values), Kind::SumDistinct) => {
+                self.of_distinct(values, Aggregate::Sum(String::new()))
+            }
+            (State::Values(values), Kind::AvgDistinct) => {
+                self.of_distinct(values, Aggregate::Avg(String::new()))
+            }
+            (State::Texts(texts), Kind::StringAgg { separator, distinct, .. }) => {
+                texts.join(separator, *distinct, text)
+            }
             (_, kind) => unreachable!("the state is not one of {kind:?}"),
         }
     }

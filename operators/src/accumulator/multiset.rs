@@ -69,6 +69,24 @@ impl ValueMultiset {
         self.positive
     }
 
+    /// Calls `each` with the values of positive weight in their order.
+    pub(super) fn each_positive(&self, mut each: impl FnMut(Datum<'_>)) {
+        match &self.values {
+            Values::Words(values) => {
+                values.iter().filter(|(_, weight)| **weight > 0).for_each(|(key, _)| each(self.word(*key)));
+            }
+            Values::Numerics(values) => {
+                values
+                    .iter()
+                    .filter(|(_, weight)| **weight > 0)
+                    .for_each(|(key, _)| each(Datum::Numeric(*key)));
+            }
+            Values::Bytes(values) => {
+                values.iter().filter(|(_, weight)| **weight > 0).for_each(|(key, _)| each(self.slice(key)));
+            }
+        }
+    }
+
     /// The least value of positive weight.
     pub(super) fn first(&self) -> Datum<'_> {
         match &self.values {

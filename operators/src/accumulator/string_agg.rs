@@ -38,14 +38,15 @@ impl TextMultiset {
         }
     }
 
-    /// The texts of positive weight, each as often as its weight says.
-    pub(super) fn join<'a>(&self, separator: &str, into: &'a mut String) -> Datum<'a> {
+    /// The texts of positive weight, each as often as its weight says, or once.
+    pub(super) fn join<'a>(&self, separator: &str, distinct: bool, into: &'a mut String) -> Datum<'a> {
         into.clear();
         let mut first = true;
         for (key, weight) in &self.texts {
             let Ok(times @ 1..) = usize::try_from(*weight) else {
                 continue;
             };
+            let times = if distinct { 1 } else { times };
             let text = text_of(key);
             // Empty texts count as one byte, so that the loop below is bounded for them too.
             let most = (text.len() + separator.len()).max(1).saturating_mul(times);

@@ -84,8 +84,15 @@ fn all_aggregates(name: &str, ty: Type) -> Vec<Aggregate> {
     ];
     if matches!(ty, Type::Int | Type::Float | Type::Numeric) {
         all.extend([Aggregate::sum(name), Aggregate::avg(name)]);
+        all.extend([Aggregate::SumDistinct(name.to_owned()), Aggregate::AvgDistinct(name.to_owned())]);
+    }
+    if matches!(ty, Type::Float | Type::Numeric) {
+        let variance = |sample, root| Aggregate::Variance { column: name.to_owned(), sample, root };
+        all.extend([variance(true, true), variance(true, false), variance(false, false)]);
     }
     if ty == Type::Text {
+        let (column, separator) = (name.to_owned(), ";".to_owned());
+        all.push(Aggregate::StringAgg { column, separator, order: Vec::new(), distinct: true });
         all.push(Aggregate::string_agg(name, ",", &[]));
         all.push(Aggregate::string_agg(name, "", &[desc("c1"), asc("c2")]));
     }
@@ -265,7 +272,7 @@ fn sums_of_decimals() {
     let number = |text: &str| Datum::Numeric(text.parse::<Decimal>().expect("a decimal"));
     check(&[(number("0.1"), 1), (number("0.2"), 1)], number("0.3"), number("0.15"));
     check(&[(number("1"), 3), (number("0"), -2)], number("3"), number("3"));
-    check(&[(number("2"), 1), (number("0"), 2)], number("2"), number("0.6666666666666666666666666667"));
+    check(&[(number("2"), 1), (number("0"), 2)], number("2"), number("0.66666666666666666667"));
     let max = Datum::Numeric(Decimal::MAX);
     check(&[(max, 2)], Null, max);
     check(

@@ -266,7 +266,7 @@ fn split_part<'a>(text: &'a str, separator: &str, number: i64) -> Option<&'a str
         return None;
     }
     if separator.is_empty() {
-        return Some(if number.abs() == 1 { text } else { "" });
+        return Some(if number.unsigned_abs() == 1 { text } else { "" });
     }
     let skipped = usize::try_from(number.unsigned_abs() - 1).ok()?;
     let part =

@@ -447,7 +447,7 @@ fn number_text(value: Decimal, template: &str) -> Option<String> {
         let index = (digit + whole.len()).checked_sub(places);
         digit += 1;
         // The last place before the point shows a zero if nothing comes behind it.
-        let last = digit == places && !template.has_point;
+        let last = digit == places && (!template.has_point || template.unfilled && rounded.is_zero());
         let found = index.filter(|_| !overflow).and_then(|at| whole.as_bytes().get(at));
         match found {
             Some(byte) => {

@@ -4,14 +4,16 @@
 //! of the group, an aggregate is a column behind those, and a column by itself is neither, which is an error.
 
 use crate::error::{Result, SqlError};
-use crate::expression::Binder;
+use crate::expression::{Binder, element_of};
+use crate::function::to_json;
+use crate::interval;
 use crate::parameters::Parameters;
 use crate::scope::Scope;
 use crate::sql_type::SqlType;
-use crate::typed::{Typed, limit};
+use crate::typed::{Typed, limit, printed};
 use operators::Type;
 use operators::accumulator::Aggregate;
-use operators::expr::{Expr, case, col_at, lit, null};
+use operators::expr::{Expr, call, case, coalesce, col_at, lit, null};
 use operators::order::Order;
 use sqlparser::ast::{
     DuplicateTreatment, Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
@@ -19,17 +21,29 @@ use sqlparser::ast::{
 };
 use std::cell::RefCell;
 
-const NAMES: &[&str] = &["count", "sum", "avg", "min", "max", "bool_and", "every", "bool_or", "string_agg"];
-const UNSUPPORTED: &[&str] = &[
+const NAMES: &[&str] = &[
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "bool_and",
+    "every",
+    "bool_or",
+    "string_agg",
     "array_agg",
+    "jsonb_agg",
+    "jsonb_object_agg",
     "stddev",
     "stddev_samp",
     "stddev_pop",
     "variance",
     "var_samp",
     "var_pop",
+];
+const UNSUPPORTED: &[&str] = &[
     "json_agg",
-    "jsonb_agg",
+    "json_object_agg",
     "bit_and",
     "bit_or",
     "corr",
@@ -61,7 +75,25 @@ enum Kind {
     Avg,
     Min,
     Max,
-    StringAgg(String),
+    SumDistinct,
+    AvgDistinct,
+    /// Of a sample, and whether the root of it.
+    Variance(bool, bool),
+    /// The separator, and whether equal texts count once.
+    StringAgg(String, bool),
+}
+
+/// The calls of the engine's aggregates that make one of SQL's, and what makes the value of theirs.
+struct Bound {
+    calls: Vec<Call>,
+    ty: SqlType,
+    finish: fn(&[Expr]) -> Expr,
+}
+
+impl Bound {
+    fn one(call: Call, ty: SqlType) -> Self {
+        Bound { calls: vec![call], ty, finish: |values| values[0].clone() }
+    }
 }
 
 impl Call {
@@ -75,7 +107,12 @@ impl Call {
             Kind::Avg => Aggregate::avg(column),
             Kind::Min => Aggregate::min(column),
             Kind::Max => Aggregate::max(column),
-            Kind::StringAgg(separator) => {
+            Kind::SumDistinct => Aggregate::SumDistinct(column.to_owned()),
+            Kind::AvgDistinct => Aggregate::AvgDistinct(column.to_owned()),
+            Kind::Variance(sample, root) => {
+                Aggregate::Variance { column: column.to_owned(), sample: *sample, root: *root }
+            }
+            Kind::StringAgg(separator, distinct) => {
                 let order = order.iter().zip(&self.order);
                 let order: Vec<Order> = order
                     .map(|(column, (_, descending))| Order {
@@ -83,7 +120,8 @@ impl Call {
                         descending: *descending,
                     })
                     .collect();
-                Aggregate::string_agg(column, separator, &order)
+                let (column, separator) = (column.to_owned(), separator.clone());
+                Aggregate::StringAgg { column, separator, order, distinct: *distinct }
             }
         }
     }
@@ -138,19 +176,23 @@ impl Grouping<'_> {
         parameters: &Parameters,
     ) -> Result<Typed> {
         let binder = Binder::new(self.inner, parameters);
-        let (call, ty) = bind_call(&binder, name, function)?;
+        let Bound { calls: asked, ty, finish } = bind_call(&binder, name, function)?;
         let mut calls = self.calls.borrow_mut();
-        let at = calls.iter().position(|other| *other == call).unwrap_or_else(|| {
-            calls.push(call);
-            calls.len() - 1
-        });
-        let column = col_at((self.groups.len() + at) as u32);
+        let mut column_of = |call: Call| {
+            let at = calls.iter().position(|other| *other == call).unwrap_or_else(|| {
+                calls.push(call);
+                calls.len() - 1
+            });
+            col_at((self.groups.len() + at) as u32)
+        };
+        let columns: Vec<Expr> = asked.into_iter().map(&mut column_of).collect();
+        let column = finish(&columns);
         // Only the sum of reals has another type than the engine's.
         Ok(Typed::new(if ty == SqlType::Real { limit(column, ty) } else { column }, ty))
     }
 }
 
-fn bind_call(binder: &Binder<'_>, name: &str, function: &Function) -> Result<(Call, SqlType)> {
+fn bind_call(binder: &Binder<'_>, name: &str, function: &Function) -> Result<Bound> {
     let refused = |what: &str| SqlError::unsupported(format!("{what} in {name}"));
     if UNSUPPORTED.contains(&name) {
         return Err(SqlError::unsupported(format!("the aggregate {name}")));
@@ -169,65 +211,172 @@ fn bind_call(binder: &Binder<'_>, name: &str, function: &Function) -> Result<(Ca
             other => return Err(refused(&other.to_string())),
         }
     }
+    let order = order.iter().map(|by| order_by(binder, by)).collect::<Result<Vec<_>>>()?;
     let condition = function.filter.as_deref().map(|filter| binder.condition(filter)).transpose()?;
     let filtered = |argument: Expr| match &condition {
         Some(condition) => case([(condition.clone(), argument)], null()),
         None => argument,
     };
-    let plain = |kind, argument| Call { kind, argument, order: Vec::new() };
-    match (name, list.args.as_slice()) {
+    let arguments = list.args.iter().map(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(ast)) => Some(ast),
+        _ => None,
+    });
+    let mut bound = match (name, list.args.as_slice()) {
         ("count", [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]) if !distinct => {
-            let argument = condition.is_some().then(|| filtered(lit(1)));
-            Ok((plain(Kind::Count, argument), SqlType::BigInt))
+            let argument = condition.is_some().then(|| lit(1));
+            Bound::one(Call { kind: Kind::Count, argument, order: Vec::new() }, SqlType::BigInt)
         }
-        ("string_agg", [FunctionArg::Unnamed(FunctionArgExpr::Expr(text)), separator]) if !distinct => {
+        ("string_agg", [FunctionArg::Unnamed(FunctionArgExpr::Expr(text)), separator]) => {
             let text = binder.bind_as(text, SqlType::Text)?;
-            let order = order.iter().map(|by| order_by(binder, by)).collect::<Result<_>>()?;
-            let kind = Kind::StringAgg(constant_text(separator)?);
-            Ok((Call { kind, argument: Some(filtered(text)), order }, SqlType::Text))
+            let separator = constant_text(separator)?;
+            Bound::one(texts(name, text, separator, distinct, order)?, SqlType::Text)
         }
-        (_, [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))]) => {
-            let typed = binder.bind(argument)?;
-            let (kind, expr, ty) = of_one(name, distinct, typed, binder.parameters)?;
-            Ok((plain(kind, Some(filtered(expr))), ty))
+        _ => {
+            let unknown = || SqlError::new("42883", format!("{function} is no aggregate that there is"));
+            let arguments = arguments.collect::<Option<Vec<&Ast>>>().ok_or_else(unknown)?;
+            let values = arguments.into_iter().map(|ast| binder.bind(ast)).collect::<Result<Vec<_>>>()?;
+            match <[Typed; 1]>::try_from(values) {
+                Ok([typed]) if matches!(name, "array_agg" | "jsonb_agg") => {
+                    collected(name, typed, distinct, order, binder.parameters)?
+                }
+                Ok([typed]) => of_one(name, distinct, typed, binder.parameters)?,
+                Err(pair) => match <[Typed; 2]>::try_from(pair) {
+                    Ok(pair) if name == "jsonb_object_agg" && !distinct => {
+                        object(pair, order, binder.parameters)?
+                    }
+                    _ => return Err(unknown()),
+                },
+            }
         }
-        _ => Err(SqlError::new("42883", format!("{function} is no aggregate that there is"))),
+    };
+    for call in &mut bound.calls {
+        call.argument = call.argument.take().map(filtered);
+    }
+    Ok(bound)
+}
+
+/// Texts one after another.
+fn texts(
+    name: &str,
+    text: Expr,
+    separator: String,
+    distinct: bool,
+    order: Vec<(Expr, bool)>,
+) -> Result<Call> {
+    if distinct && order.iter().any(|(expr, _)| *expr != text) {
+        return Err(SqlError::new(
+            "42P10",
+            format!("in {name} with DISTINCT, ORDER BY expressions must be the argument"),
+        ));
+    }
+    Ok(Call { kind: Kind::StringAgg(separator, distinct), argument: Some(text), order })
+}
+
+/// `array_agg` and `jsonb_agg`: texts of all values, NULLs too. Without an order that is asked for, they are in their
+/// own, since there is none in which they came.
+fn collected(
+    name: &str,
+    typed: Typed,
+    distinct: bool,
+    mut order: Vec<(Expr, bool)>,
+    parameters: &Parameters,
+) -> Result<Bound> {
+    let (expr, ty) = typed.settle(parameters)?;
+    if distinct && order.iter().any(|(by, _)| *by != expr) {
+        return Err(SqlError::new(
+            "42P10",
+            format!("in {name} with DISTINCT, ORDER BY expressions must be the argument"),
+        ));
+    }
+    order.push((expr.clone(), false));
+    let typed = Typed::new(expr, ty);
+    if name == "array_agg" {
+        let ty = SqlType::Array(element_of(ty)?);
+        let text = coalesce([call("array_quote", [printed(typed, parameters)?]), lit("NULL")]);
+        let calls =
+            vec![Call { kind: Kind::StringAgg(",".to_owned(), distinct), argument: Some(text), order }];
+        return Ok(Bound { calls, ty, finish: |values| lit("{").concat(values[0].clone()).concat(lit("}")) });
+    }
+    let text = coalesce([to_json(typed, parameters)?, lit("null")]);
+    let calls = vec![Call { kind: Kind::StringAgg(", ".to_owned(), distinct), argument: Some(text), order }];
+    let finish = |values: &[Expr]| lit("[").concat(values[0].clone()).concat(lit("]"));
+    Ok(Bound { calls, ty: SqlType::Jsonb, finish })
+}
+
+/// `jsonb_object_agg`
+fn object([name, value]: [Typed; 2], order: Vec<(Expr, bool)>, parameters: &Parameters) -> Result<Bound> {
+    let name = call("json_quote", [printed(name, parameters)?]);
+    let value = coalesce([to_json(value, parameters)?, lit("null")]);
+    let member = name.concat(lit(": ")).concat(value);
+    let calls = vec![Call { kind: Kind::StringAgg(", ".to_owned(), false), argument: Some(member), order }];
+    // Of equal names one stays.
+    let finish = |values: &[Expr]| call("json_parse", [lit("{").concat(values[0].clone()).concat(lit("}"))]);
+    Ok(Bound { calls, ty: SqlType::Jsonb, finish })
+}
+
+/// Sum and mean of intervals: of their parts.
+fn of_intervals(name: &str, expr: Expr) -> Bound {
+    let part = |kind: Kind, argument: Expr| Call { kind, argument: Some(argument), order: Vec::new() };
+    let mut calls: Vec<Call> = ["interval_months", "interval_days", "interval_micros"]
+        .into_iter()
+        .map(|name| part(Kind::Sum, call(name, [expr.clone()])))
+        .collect();
+    let sum = |values: &[Expr]| call("interval_of", values[..3].to_vec());
+    if name == "sum" {
+        return Bound { calls, ty: SqlType::Interval, finish: sum };
+    }
+    calls.push(part(Kind::Count, expr));
+    Bound {
+        calls,
+        ty: SqlType::Interval,
+        finish: |values| {
+            let sum = call("interval_of", values[..3].to_vec());
+            // Of nothing there is no sum, and its mean is NULL without dividing by zero.
+            call("interval_divide", [sum, values[3].clone().nullif(0).cast(Type::Float)])
+        },
     }
 }
 
-fn of_one(
-    name: &str,
-    distinct: bool,
-    typed: Typed,
-    parameters: &Parameters,
-) -> Result<(Kind, Expr, SqlType)> {
-    if distinct && matches!(name, "sum" | "avg" | "string_agg") {
-        return Err(SqlError::unsupported(format!("DISTINCT in {name}"))
-            .hint("Aggregate over a subquery with SELECT DISTINCT."));
-    }
+fn of_one(name: &str, distinct: bool, typed: Typed, parameters: &Parameters) -> Result<Bound> {
     let wrong = SqlError::new("42883", format!("{name} does not take {}", typed.type_name()));
     let (expr, ty) = typed.settle(parameters)?;
     let numeric = SqlType::Numeric(None);
-    Ok(match name {
-        "count" if distinct => (Kind::CountDistinct, expr, SqlType::BigInt),
+    let as_numeric = |expr: Expr| if ty.is_integer() { expr.cast(Type::Numeric) } else { expr };
+    let (sum, avg) = if distinct { (Kind::SumDistinct, Kind::AvgDistinct) } else { (Kind::Sum, Kind::Avg) };
+    let (kind, expr, result) = match name {
+        "count" if distinct => (Kind::CountDistinct, interval::length(expr, ty), SqlType::BigInt),
         "count" => (Kind::Count, expr, SqlType::BigInt),
-        "min" | "max" if ty != SqlType::Boolean && ty != SqlType::Jsonb => {
+        "min" | "max" if !matches!(ty, SqlType::Boolean | SqlType::Jsonb | SqlType::Array(_)) => {
             (if name == "min" { Kind::Min } else { Kind::Max }, expr, ty)
         }
         "bool_and" | "every" if ty == SqlType::Boolean => (Kind::Min, expr, ty),
         "bool_or" if ty == SqlType::Boolean => (Kind::Max, expr, ty),
-        "sum" | "avg" => match (name, ty) {
-            ("sum", SqlType::SmallInt | SqlType::Integer) => (Kind::Sum, expr, SqlType::BigInt),
-            ("sum", SqlType::BigInt) => (Kind::Sum, expr.cast(Type::Numeric), numeric),
-            ("sum", SqlType::Numeric(_)) => (Kind::Sum, expr, numeric),
-            ("sum", SqlType::Real | SqlType::Double) => (Kind::Sum, expr, ty),
-            ("avg", ty) if ty.is_integer() => (Kind::Avg, expr.cast(Type::Numeric), numeric),
-            ("avg", SqlType::Numeric(_)) => (Kind::Avg, expr, numeric),
-            ("avg", SqlType::Real | SqlType::Double) => (Kind::Avg, expr, SqlType::Double),
+        "sum" | "avg" if ty == SqlType::Interval && !distinct => return Ok(of_intervals(name, expr)),
+        "sum" => match ty {
+            SqlType::SmallInt | SqlType::Integer => (sum, expr, SqlType::BigInt),
+            SqlType::BigInt | SqlType::Numeric(_) => (sum, as_numeric(expr), numeric),
+            SqlType::Real | SqlType::Double => (sum, expr, ty),
             _ => return Err(wrong),
         },
+        "avg" => match ty {
+            SqlType::Real | SqlType::Double => (avg, expr, SqlType::Double),
+            ty if ty.is_number() => (avg, as_numeric(expr), numeric),
+            _ => return Err(wrong),
+        },
+        "stddev" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop" if ty.is_number() => {
+            if distinct {
+                return Err(SqlError::unsupported(format!("DISTINCT in {name}"))
+                    .hint("Aggregate over a subquery with SELECT DISTINCT."));
+            }
+            let kind = Kind::Variance(!name.ends_with("_pop"), name.starts_with("stddev"));
+            match ty {
+                SqlType::Real | SqlType::Double => (kind, expr, SqlType::Double),
+                _ => (kind, as_numeric(expr), numeric),
+            }
+        }
         _ => return Err(wrong),
-    })
+    };
+    Ok(Bound::one(Call { kind, argument: Some(expr), order: Vec::new() }, result))
 }
 
 fn order_by(binder: &Binder<'_>, by: &OrderByExpr) -> Result<(Expr, bool)> {

@@ -15,10 +15,10 @@
 
 use crate::error::{Result, SqlError};
 use crate::json;
-use crate::sql_type::SqlType;
+use crate::sql_type::{Element, SqlType};
 use crate::text;
 use operators::Datum;
-use operators::expr::{Interval, Literal};
+use operators::expr::{Interval, Literal, arrays};
 use rust_decimal::Decimal;
 
 /// Days from 1970 to 2000, where PostgreSQL's time begins.
@@ -79,11 +79,82 @@ pub fn encode(value: Datum<'_>, ty: SqlType, out: &mut Vec<u8>) -> Result<()> {
             text::print(ty, value, &mut padded);
             out.extend(padded.as_bytes());
         }
+        (SqlType::Array(element), Datum::Text(text)) => encode_array(text, element, out)?,
         (_, Datum::Text(text)) => out.extend(text.as_bytes()),
         (_, Datum::Bytes(bytes)) => out.extend(bytes),
         (ty, value) => unreachable!("a value of type {ty} is not {value:?}"),
     }
     Ok(())
+}
+
+/// One dimension: its count, whether there are NULLs, the type of the elements, how many there are, the number of the
+/// first; then each with its length, -1 for NULL.
+fn encode_array(text: &str, element: Element, out: &mut Vec<u8>) -> Result<()> {
+    let elements = arrays::elements(text).ok_or_else(|| malformed(SqlType::Array(element)))?;
+    let any_null = elements.contains(&None);
+    out.extend(i32::from(!elements.is_empty()).to_be_bytes());
+    out.extend(i32::from(any_null).to_be_bytes());
+    out.extend(element.ty().oid().to_be_bytes());
+    if elements.is_empty() {
+        return Ok(());
+    }
+    let length = |count: usize| i32::try_from(count).map_err(|_| malformed(SqlType::Array(element)));
+    out.extend(length(elements.len())?.to_be_bytes());
+    out.extend(1i32.to_be_bytes());
+    for found in &elements {
+        let start = out.len();
+        out.extend((-1i32).to_be_bytes());
+        if let Some(text) = found {
+            encode(text::parse(element.ty(), text)?.datum(), element.ty(), out)?;
+            let bytes = length(out.len() - start - 4)?;
+            out[start..start + 4].copy_from_slice(&bytes.to_be_bytes());
+        }
+    }
+    Ok(())
+}
+
+#[deny(clippy::indexing_slicing, clippy::unwrap_used)]
+fn decode_array(bytes: &[u8], element: Element) -> Result<Literal> {
+    let wrong = || malformed(SqlType::Array(element));
+    let mut rest = bytes;
+    let mut word = || {
+        let (word, after) = rest.split_first_chunk::<4>().ok_or_else(wrong)?;
+        rest = after;
+        Ok::<i32, SqlError>(i32::from_be_bytes(*word))
+    };
+    let (dimensions, _nulls, oid) = (word()?, word()?, word()?);
+    if oid.cast_unsigned() != element.ty().oid() {
+        return Err(wrong());
+    }
+    let count = match dimensions {
+        0 => 0,
+        1 => {
+            let count = word()?;
+            word()?;
+            count
+        }
+        _ => return Err(SqlError::unsupported("arrays of several dimensions")),
+    };
+    let mut texts: Vec<Option<String>> = Vec::new();
+    for _ in 0..count {
+        let (length, after) = rest.split_first_chunk::<4>().ok_or_else(wrong)?;
+        let length = i32::from_be_bytes(*length);
+        rest = after;
+        if length == -1 {
+            texts.push(None);
+            continue;
+        }
+        let length = usize::try_from(length).map_err(|_| wrong())?;
+        let (value, after) = rest.split_at_checked(length).ok_or_else(wrong)?;
+        rest = after;
+        let mut text = String::new();
+        text::print(element.ty(), decode(value, element.ty())?.datum(), &mut text);
+        texts.push(Some(text));
+    }
+    if !rest.is_empty() {
+        return Err(wrong());
+    }
+    Ok(Literal::Text(arrays::array(texts.iter().map(Option::as_deref))))
 }
 
 fn narrow<T>(found: std::result::Result<T, std::num::TryFromIntError>, ty: SqlType, value: i64) -> Result<T> {
@@ -163,6 +234,7 @@ pub fn decode(bytes: &[u8], ty: SqlType) -> Result<Literal> {
             _ => return Err(wrong()),
         },
         SqlType::Bytea => Literal::Bytes(bytes.to_owned()),
+        SqlType::Array(element) => decode_array(bytes, element)?,
         SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) => return text::parse(ty, utf8(bytes)?),
     };
     text::fit(ty, value)
@@ -264,6 +336,12 @@ mod tests {
             (SqlType::Interval, "1 mon 2 days 00:00:03", "00000000002dc6c00000000200000001"),
             (SqlType::Uuid, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc999c0b4ef8bb6d6bb9bd380a11"),
             (SqlType::Jsonb, "[1, 2]", "015b312c20325d"),
+            (
+                SqlType::Array(Element::Integer),
+                "{1,NULL}",
+                "00000001000000010000001700000002000000010000000400000001ffffffff",
+            ),
+            (SqlType::Array(Element::Text), "{}", "000000000000000000000019"),
             (SqlType::Numeric(None), "0", "0000000000000000"),
             (SqlType::Numeric(None), "-12345.678", "0003000140000003000109291a7c"),
             (SqlType::Numeric(None), "0.00000001", "0001fffe000000080001"),
@@ -328,7 +406,14 @@ mod tests {
             let length = random.usize(..40);
             let mut form: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(length).collect();
             form.iter_mut().take(7).for_each(|byte| *byte &= random.u8(..) & random.u8(..));
-            for ty in [numeric, SqlType::Interval, SqlType::Timestamp, SqlType::Jsonb, SqlType::Real] {
+            for ty in [
+                numeric,
+                SqlType::Array(Element::BigInt),
+                SqlType::Interval,
+                SqlType::Timestamp,
+                SqlType::Jsonb,
+                SqlType::Real,
+            ] {
                 if let Ok(value) = decode(&form, ty) {
                     let mut again = Vec::new();
                     encode(value.datum(), ty, &mut again).expect("it was a value");

@@ -7,12 +7,13 @@ use crate::function;
 use crate::interval;
 use crate::parameters::{Parameters, parameter};
 use crate::scope::Scope;
-use crate::sql_type::SqlType;
+use crate::sql_type::{Element, SqlType};
 use crate::text;
-use crate::typed::{Ty, Typed, cast, limit, unify};
+use crate::typed::{Ty, Typed, cast, limit, printed, unify};
 use operators::expr::{ArithmeticOp, CompareOp, Expr, Literal, call, case, coalesce, lit};
 use sqlparser::ast::{
-    self, BinaryOperator, CaseWhen, Expr as Ast, Spanned, TypedString, UnaryOperator, Value,
+    self, AccessExpr, BinaryOperator, CaseWhen, Expr as Ast, Spanned, Subscript, TypedString, UnaryOperator,
+    Value,
 };
 
 /// Binds expressions over the columns of a scope.
@@ -97,7 +98,8 @@ impl<'a> Binder<'a> {
             Ast::InList { expr, list, negated } => {
                 let all =
                     std::iter::once(&**expr).chain(list).map(|e| self.bind(e)).collect::<Result<_>>()?;
-                let (mut all, _) = unify("IN", all, self.parameters)?;
+                let (all, ty) = unify("IN", all, self.parameters)?;
+                let mut all: Vec<Expr> = all.into_iter().map(|expr| interval::length(expr, ty)).collect();
                 let input = all.remove(0);
                 truth(negate(input.in_list(all), *negated))
             }
@@ -113,10 +115,15 @@ impl<'a> Binder<'a> {
             Ast::ILike { negated, any: false, expr, pattern, escape_char } => {
                 truth(negate(self.like(expr, pattern, escape_char.as_deref(), true)?, *negated))
             }
+            Ast::SimilarTo { negated, expr, pattern, escape_char: None } => {
+                let sides = [self.bind_as(expr, SqlType::Text)?, self.bind_as(pattern, SqlType::Text)?];
+                truth(negate(call("similar_to", sides), *negated))
+            }
+            Ast::Array(array) => self.array(&array.elem),
+            Ast::CompoundFieldAccess { root, access_chain } => self.subscript(root, access_chain),
             Ast::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
-                let Ast::Array(array) = &**right else {
-                    return Err(SqlError::unsupported("ANY over anything but ARRAY[...]")
-                        .hint("Write IN ($1, $2, ...)."));
+                let Ast::Array(array) = unnested(right) else {
+                    return self.any(left, right);
                 };
                 let (left, list) = (left.clone(), array.elem.clone());
                 self.bind_predicate(&Ast::InList { expr: left, list, negated: false })
@@ -126,6 +133,78 @@ impl<'a> Binder<'a> {
             }
             _ => function::bind_special(self, ast),
         }
+    }
+
+    /// `ARRAY[...]`
+    fn array(&self, elements: &[Ast]) -> Result<Typed> {
+        let elements = elements.iter().map(|ast| self.bind(ast)).collect::<Result<_>>()?;
+        let (elements, ty) = unify("ARRAY", elements, self.parameters)?;
+        let element = element_of(ty)?;
+        let mut parts = vec![lit("{")];
+        for (number, expr) in elements.into_iter().enumerate() {
+            let text = printed(Typed::new(expr, ty), self.parameters)?;
+            parts.extend((number > 0).then(|| lit(",")));
+            parts.push(coalesce([call("array_quote", [text]), lit("NULL")]));
+        }
+        parts.push(lit("}"));
+        Ok(Typed::new(call("concat", parts), SqlType::Array(element)))
+    }
+
+    /// `array[n]`
+    fn subscript(&self, root: &Ast, chain: &[AccessExpr]) -> Result<Typed> {
+        let [AccessExpr::Subscript(Subscript::Index { index })] = chain else {
+            return Err(SqlError::unsupported("slices of arrays and fields of values"));
+        };
+        let (array, element) = self.typed_array(root)?;
+        let text = call("array_get", [array, self.bind_as(index, SqlType::Integer)?]);
+        self.from_text(text, element)
+    }
+
+    /// An element of an array as a value of its type.
+    fn from_text(&self, text: Expr, element: Element) -> Result<Typed> {
+        match element.ty() {
+            ty @ (SqlType::Text | SqlType::Varchar(_) | SqlType::Uuid | SqlType::Jsonb) => {
+                Ok(Typed::new(text, ty))
+            }
+            ty => cast(Typed::new(text, SqlType::Text), ty, self.parameters),
+        }
+    }
+
+    /// A value of an array type.
+    pub(crate) fn typed_array(&self, ast: &Ast) -> Result<(Expr, Element)> {
+        let typed = self.bind(ast)?;
+        match typed.known() {
+            Some(SqlType::Array(element)) => Ok((typed.expr, element)),
+            None => Ok((typed.convert(SqlType::Array(Element::Text), self.parameters)?, Element::Text)),
+            Some(other) => Err(SqlError::types(format!("an array is needed, not {other}"))),
+        }
+    }
+
+    /// `value = ANY (array)`
+    fn any(&self, left: &Ast, right: &Ast) -> Result<Typed> {
+        let left = self.bind(left)?;
+        let right = self.bind(right)?;
+        let element = match (right.known(), left.known()) {
+            (Some(SqlType::Array(element)), _) => element,
+            (None, Some(left)) => element_of(left)?,
+            (None, None) => Element::Text,
+            (Some(other), _) => {
+                return Err(SqlError::new("42809", format!("ANY takes an array, not {other}")));
+            }
+        };
+        let array = right.convert(SqlType::Array(element), self.parameters)?;
+        let ty = left.known().and_then(|ty| ty.bare().common(element.ty().bare())).unwrap_or(element.ty());
+        let wanted = Typed::new(left.convert(ty, self.parameters)?, ty);
+        // Elements compare as texts, which numbers of one size do if they are integers.
+        let plain = ty.is_integer() && element.ty().is_integer()
+            || ty.is_text() && element.ty().is_text()
+            || ty == element.ty() && !matches!(ty, SqlType::Real | SqlType::Numeric(_));
+        if !plain {
+            return Err(SqlError::unsupported(format!("= ANY of {ty} over {}[]", element.ty()))
+                .hint("Write IN (...)."));
+        }
+        let contains = call("array_contains", [array, printed(wanted, self.parameters)?]);
+        Ok(Typed::new(contains, SqlType::Boolean))
     }
 
     fn settled(&self, ast: &Ast) -> Result<Expr> {
@@ -159,6 +238,9 @@ impl<'a> Binder<'a> {
             (UnaryOperator::Minus | UnaryOperator::Plus, _) => {
                 let typed = self.bind(operand)?;
                 let ty = typed.known().unwrap_or(SqlType::Double);
+                if ty == SqlType::Interval && op == UnaryOperator::Minus {
+                    return Ok(Typed::new(call("interval_negate", [typed.expr]), ty));
+                }
                 if !ty.is_number() {
                     return Err(no_operator(&op.to_string(), &typed, None));
                 }
@@ -173,6 +255,11 @@ impl<'a> Binder<'a> {
                     },
                     ty.bare(),
                 ))
+            }
+            (UnaryOperator::BitwiseNot, _) => {
+                let typed = self.bind(operand)?;
+                let ty = typed.known().filter(|ty| ty.is_integer()).unwrap_or(SqlType::Integer);
+                Ok(Typed::new(call("bit_not", [typed.convert(ty, self.parameters)?]), ty))
             }
             _ => Err(SqlError::unsupported(format!("the operator {op}"))),
         }
@@ -199,10 +286,15 @@ impl<'a> Binder<'a> {
                 let side = |ast| self.bind_as(ast, SqlType::Double);
                 Ok(Typed::new(call("power", [side(left)?, side(right)?]), SqlType::Double))
             }
+            B::StringConcat if self.is_json(left) || self.is_json(right) => {
+                let sides = [self.bind_as(left, SqlType::Jsonb)?, self.bind_as(right, SqlType::Jsonb)?];
+                Ok(Typed::new(call("json_concat", sides), SqlType::Jsonb))
+            }
             B::StringConcat => {
                 let side = |ast: &Ast| -> Result<Expr> {
                     let typed = self.bind(ast)?;
                     match typed.known() {
+                        Some(SqlType::Array(_)) => Err(SqlError::unsupported("|| of arrays")),
                         Some(SqlType::Bytea) => Err(SqlError::unsupported("|| of bytea")),
                         Some(ty) if ty.is_text() => Ok(typed.expr),
                         Some(_) => Ok(cast(typed, SqlType::Text, self.parameters)?.expr),
@@ -215,8 +307,80 @@ impl<'a> Binder<'a> {
             B::PGNotLikeMatch => truth(self.like(left, right, None, false)?.not()),
             B::PGILikeMatch => truth(self.like(left, right, None, true)?),
             B::PGNotILikeMatch => truth(self.like(left, right, None, true)?.not()),
+            B::PGRegexMatch => truth(self.regex(left, right, "")?),
+            B::PGRegexIMatch => truth(self.regex(left, right, "i")?),
+            B::PGRegexNotMatch => truth(self.regex(left, right, "")?.not()),
+            B::PGRegexNotIMatch => truth(self.regex(left, right, "i")?.not()),
+            B::Arrow | B::LongArrow | B::HashArrow | B::HashLongArrow => self.json_part(left, op, right),
+            B::AtArrow => self.json_test("json_contains", left, right, SqlType::Jsonb),
+            B::ArrowAt => self.json_test("json_contains", right, left, SqlType::Jsonb),
+            B::Question => self.json_test("json_has_key", left, right, SqlType::Text),
+            B::QuestionPipe => self.json_test("json_has_any", left, right, SqlType::Array(Element::Text)),
+            B::QuestionAnd => self.json_test("json_has_all", left, right, SqlType::Array(Element::Text)),
+            B::BitwiseAnd => self.bits("bit_and", left, right),
+            B::BitwiseOr => self.bits("bit_or", left, right),
+            B::BitwiseXor | B::PGBitwiseXor => self.bits("bit_xor", left, right),
+            B::PGBitwiseShiftLeft => self.bits("shift_left", left, right),
+            B::PGBitwiseShiftRight => self.bits("shift_right", left, right),
             _ => Err(SqlError::unsupported(format!("the operator {op}"))),
         }
+    }
+
+    /// `text ~ pattern`; a constant pattern must be one.
+    fn regex(&self, text: &Ast, pattern: &Ast, flags: &str) -> Result<Expr> {
+        let text = self.bind_as(text, SqlType::Text)?;
+        let pattern = self.bind_as(pattern, SqlType::Text)?;
+        function::check_pattern(&pattern, flags)?;
+        Ok(call("regexp_like", [text, pattern, lit(flags)]))
+    }
+
+    fn is_json(&self, ast: &Ast) -> bool {
+        self.bind(ast).is_ok_and(|typed| typed.known() == Some(SqlType::Jsonb))
+    }
+
+    /// `json -> name`, `json ->> 0`, `json #> path`, `json #>> path`
+    fn json_part(&self, json: &Ast, op: &BinaryOperator, place: &Ast) -> Result<Typed> {
+        let json = self.bind_as(json, SqlType::Jsonb)?;
+        let place = self.bind(place)?;
+        let is_path = matches!(op, BinaryOperator::HashArrow | BinaryOperator::HashLongArrow);
+        let (name, ty) = match place.known() {
+            _ if is_path => ("json_path", SqlType::Array(Element::Text)),
+            Some(ty) if ty.is_integer() => ("json_element", SqlType::Integer),
+            _ => ("json_member", SqlType::Text),
+        };
+        let part = call(name, [json, place.convert(ty, self.parameters)?]);
+        Ok(match op {
+            BinaryOperator::LongArrow | BinaryOperator::HashLongArrow => {
+                Typed::new(call("json_text", [part]), SqlType::Text)
+            }
+            _ => Typed::new(part, SqlType::Jsonb),
+        })
+    }
+
+    fn json_test(&self, name: &str, json: &Ast, other: &Ast, ty: SqlType) -> Result<Typed> {
+        let sides = [self.bind_as(json, SqlType::Jsonb)?, self.bind_as(other, ty)?];
+        Ok(Typed::new(call(name, sides), SqlType::Boolean))
+    }
+
+    /// An operation on the bits of integers.
+    fn bits(&self, name: &str, left: &Ast, right: &Ast) -> Result<Typed> {
+        let (left, right) = (self.bind(left)?, self.bind(right)?);
+        let given = [left.known(), right.known()];
+        if given.iter().flatten().any(|ty| !ty.is_integer()) {
+            return Err(no_operator(name, &left, Some(&right)));
+        }
+        let is_shift = name.starts_with("shift");
+        let (pair, ty) = match (is_shift, left.known()) {
+            (true, ty) => {
+                let ty = ty.unwrap_or(SqlType::Integer);
+                let pair =
+                    [left.convert(ty, self.parameters)?, right.convert(SqlType::Integer, self.parameters)?];
+                (pair.to_vec(), ty)
+            }
+            (false, _) => unify(name, vec![left, right], self.parameters)?,
+        };
+        let expr = call(name, pair);
+        Ok(Typed::new(if name == "shift_left" { limit(expr, ty) } else { expr }, ty))
     }
 
     fn like(&self, input: &Ast, pattern: &Ast, escape: Option<&Ast>, ignore_case: bool) -> Result<Expr> {
@@ -240,46 +404,33 @@ impl<'a> Binder<'a> {
         }
         let (left, right) = (self.bind(left)?, self.bind(right)?);
         let (l, r) = (left.clone(), right.clone());
-        let (mut pair, _) = unify("=", vec![left, right], self.parameters).map_err(|error| {
+        let (mut pair, ty) = unify("=", vec![left, right], self.parameters).map_err(|error| {
             if l.known().is_some() && r.known().is_some() {
                 return no_operator(symbol(op), &l, Some(&r));
             }
             error
         })?;
-        let right = pair.pop().expect("two went in");
-        let left = pair.pop().expect("two went in");
+        let right = interval::length(pair.pop().expect("two went in"), ty);
+        let left = interval::length(pair.pop().expect("two went in"), ty);
         Ok(Typed::new(Expr::Compare(op, Box::new(left), Box::new(right)), SqlType::Boolean))
     }
 
     fn arithmetic(&self, op: ArithmeticOp, left: &Ast, right: &Ast) -> Result<Typed> {
-        let adds = matches!(op, ArithmeticOp::Add | ArithmeticOp::Sub);
-        if adds && let Some(seconds) = interval::seconds(right)? {
-            return self.add_seconds(left, if op == ArithmeticOp::Sub { -seconds } else { seconds });
-        }
-        if op == ArithmeticOp::Add
-            && let Some(seconds) = interval::seconds(left)?
-        {
-            return self.add_seconds(right, seconds);
-        }
         self.arithmetic_on(op, self.bind(left)?, self.bind(right)?)
-    }
-
-    fn add_seconds(&self, time: &Ast, seconds: f64) -> Result<Typed> {
-        let typed = self.bind(time)?;
-        let ty = match typed.known() {
-            Some(SqlType::TimestampTz) => SqlType::TimestampTz,
-            Some(SqlType::Date | SqlType::Timestamp) | None => SqlType::Timestamp,
-            Some(other) => {
-                return Err(SqlError::new("42883", format!("no operator for {other} and interval")));
-            }
-        };
-        let time = typed.convert(ty, self.parameters)?;
-        Ok(Typed::new(call("add_seconds", [time, lit(seconds)]), ty))
     }
 
     pub(crate) fn arithmetic_on(&self, op: ArithmeticOp, left: Typed, right: Typed) -> Result<Typed> {
         use ArithmeticOp::{Add, Sub};
         use SqlType::{Date, Integer};
+        if op == Sub && (left.known(), right.known()) == (Some(SqlType::Jsonb), None)
+            || left.known() == Some(SqlType::Jsonb) && right.known().is_some_and(SqlType::is_text)
+        {
+            let name = right.convert(SqlType::Text, self.parameters)?;
+            return Ok(Typed::new(call("json_without", [left.expr, name]), SqlType::Jsonb));
+        }
+        if let Some(found) = interval::arithmetic(self, op, &left, &right)? {
+            return Ok(found);
+        }
         let sign = ["+", "-", "*", "/", "%"][op as usize];
         let wrong = no_operator(sign, &left, Some(&right));
         let other = |typed: &Typed, default| typed.known().unwrap_or(default);
@@ -289,10 +440,6 @@ impl<'a> Binder<'a> {
             (Add | Sub, Date, r) if r.is_integer() => (Date, r, Date),
             (Add, l, Date) if l.is_integer() => (l, Date, Date),
             (Sub, Date, Date) => (Date, Date, Integer),
-            (Sub, l, r) if l.is_time() && r.is_time() => {
-                return Err(SqlError::unsupported("a difference of timestamps as an interval")
-                    .hint("Take its seconds: extract(epoch from a - b)."));
-            }
             (_, l, r) if l.is_number() && r.is_number() => {
                 let common = l.common(r).expect("numbers have a common type").bare();
                 (common, common, common)
@@ -326,6 +473,18 @@ impl<'a> Binder<'a> {
         let (mut values, ty) = unify("CASE", values, self.parameters)?;
         let otherwise = values.pop().expect("the value otherwise was pushed");
         Ok(Typed::new(case(conditions.into_iter().zip(values), otherwise), ty))
+    }
+}
+
+/// The element of arrays of this type.
+pub(crate) fn element_of(ty: SqlType) -> Result<Element> {
+    Element::of(ty).ok_or_else(|| SqlError::unsupported(format!("arrays of {ty}")))
+}
+
+fn unnested(ast: &Ast) -> &Ast {
+    match ast {
+        Ast::Nested(inner) => unnested(inner),
+        other => other,
     }
 }
 

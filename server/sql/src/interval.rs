@@ -1,99 +1,101 @@
-//! Intervals, as far as they are a number of seconds: constants that are added to a time.
+//! Intervals: constants, and the arithmetic that they take part in.
 
 use crate::error::{Result, SqlError};
-use sqlparser::ast::{Expr as Ast, Interval, Value};
+use crate::expression::Binder;
+use crate::sql_type::SqlType;
+use crate::typed::Typed;
+use operators::Type;
+use operators::expr::{ArithmeticOp, Expr, Interval, Literal, call};
+use sqlparser::ast::{Expr as Ast, Interval as IntervalAst, Value};
 
-/// The seconds of an interval constant; none if it is something else.
-pub(crate) fn seconds(ast: &Ast) -> Result<Option<f64>> {
-    match ast {
-        Ast::Nested(inner) => seconds(inner),
-        Ast::Interval(Interval { value, leading_field, last_field: None, .. }) => {
-            let text = match &**value {
-                Ast::Value(value) => match &value.value {
-                    Value::SingleQuotedString(text) | Value::Number(text, _) => text.clone(),
-                    _ => return Err(SqlError::unsupported(format!("the interval {ast}"))),
-                },
-                _ => return Err(SqlError::unsupported(format!("the interval {ast}"))),
-            };
-            let text = match leading_field {
-                Some(field) => format!("{text} {field}"),
-                None => text,
-            };
-            parse(&text).map(Some)
-        }
-        Ast::Cast { expr, data_type, .. } if data_type.to_string().eq_ignore_ascii_case("interval") => {
-            match &**expr {
-                Ast::Value(value) => match &value.value {
-                    Value::SingleQuotedString(text) => parse(text).map(Some),
-                    _ => Err(SqlError::unsupported(format!("the interval {ast}"))),
-                },
-                _ => Err(SqlError::unsupported("an interval that is no constant")),
-            }
-        }
-        _ => Ok(None),
-    }
-}
-
-/// `1 day 2 hours 03:04:05.5`, in any order.
-fn parse(text: &str) -> Result<f64> {
-    let wrong = || SqlError::new("22007", format!("invalid input for type interval: {text:?}"));
-    let mut words = text.split_whitespace();
-    let mut total = 0.0;
-    let mut any = false;
-    while let Some(word) = words.next() {
-        any = true;
-        if word.contains(':') {
-            total += clock(word).ok_or_else(wrong)?;
-            continue;
-        }
-        let split = word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(word.len());
-        let number: f64 = word[..split].parse().map_err(|_| wrong())?;
-        let unit = if split < word.len() { &word[split..] } else { words.next().ok_or_else(wrong)? };
-        total += number * unit_seconds(unit).ok_or_else(wrong)??;
-    }
-    if any { Ok(total) } else { Err(wrong()) }
-}
-
-fn clock(word: &str) -> Option<f64> {
-    let (sign, word) = match word.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, word),
+/// `INTERVAL '...' [unit]`
+pub(crate) fn constant(ast: &IntervalAst) -> Result<Typed> {
+    let IntervalAst { value, leading_field, last_field, .. } = ast;
+    let text = match &**value {
+        Ast::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::Number(text, _) => text.clone(),
+            _ => return Err(SqlError::unsupported(format!("the interval {ast}"))),
+        },
+        _ => return Err(SqlError::unsupported(format!("the interval {ast}"))),
     };
-    let mut parts = word.split(':').map(|part| part.parse::<f64>().ok());
-    let (hours, minutes) = (parts.next()??, parts.next()??);
-    let seconds = parts.next().unwrap_or(Some(0.0))?;
-    parts.next().is_none().then_some(sign * (hours * 3600.0 + minutes * 60.0 + seconds))
+    let has_unit = text.contains(|found: char| found.is_ascii_alphabetic() || found == ':');
+    let text = match (leading_field, last_field) {
+        (Some(field), None) if !has_unit => format!("{text} {field}"),
+        (_, None) => text,
+        _ => return Err(SqlError::unsupported(format!("the interval {ast}"))),
+    };
+    let interval = Interval::parse(&text)
+        .ok_or_else(|| SqlError::new("22007", format!("invalid input syntax for type interval: {text:?}")))?;
+    Ok(Typed::new(Expr::Literal(Literal::Bytes(interval.to_bytes().to_vec())), SqlType::Interval))
 }
 
-fn unit_seconds(unit: &str) -> Option<Result<f64>> {
-    let unit = unit.to_ascii_lowercase();
-    Some(Ok(match unit.strip_suffix('s').unwrap_or(&unit) {
-        "microsecond" | "u" => 1e-6,
-        "millisecond" | "m" if unit.starts_with("milli") || unit == "ms" => 1e-3,
-        "second" | "sec" | "" => 1.0,
-        "minute" | "min" | "m" => 60.0,
-        "hour" | "hr" | "h" => 3600.0,
-        "day" | "d" => 86_400.0,
-        "week" | "w" => 604_800.0,
-        "month" | "mon" | "year" | "yr" | "y" | "decade" | "centurie" | "century" => {
-            return Some(Err(SqlError::unsupported("an interval of months or years")
-                .hint("They differ in length. Write the interval in days.")));
+/// Arithmetic in which a side is an interval, or whose result is one. None if it is neither.
+pub(crate) fn arithmetic(
+    binder: &Binder<'_>,
+    op: ArithmeticOp,
+    left: &Typed,
+    right: &Typed,
+) -> Result<Option<Typed>> {
+    use ArithmeticOp::{Add, Div, Mul, Sub};
+    use SqlType::{Interval as Span, Timestamp, TimestampTz};
+    let convert = |typed: &Typed, ty| typed.clone().convert(ty, binder.parameters);
+    let as_time = |ty| if ty == TimestampTz { TimestampTz } else { Timestamp };
+    let result = match (op, left.known(), right.known()) {
+        (Add | Sub, Some(Span), Some(Span) | None) | (Add | Sub, None, Some(Span)) => {
+            let name = if op == Add { "interval_add" } else { "interval_sub" };
+            Typed::new(call(name, [convert(left, Span)?, convert(right, Span)?]), Span)
         }
-        _ => return None,
-    }))
+        (Add | Sub, Some(time), Some(Span)) if time.is_time() => {
+            let ty = as_time(time);
+            let name = if op == Add { "timestamp_after" } else { "timestamp_before" };
+            let time = convert(left, time)?.cast(Type::Timestamp);
+            Typed::new(call(name, [time, convert(right, Span)?]), ty)
+        }
+        (Add, Some(Span), Some(time)) if time.is_time() => {
+            let interval = convert(left, Span)?;
+            let ty = as_time(time);
+            Typed::new(call("timestamp_after", [convert(right, time)?.cast(Type::Timestamp), interval]), ty)
+        }
+        (Mul, Some(Span), other) if other.is_none_or(SqlType::is_number) => {
+            Typed::new(call("interval_multiply", [convert(left, Span)?, double(binder, right)?]), Span)
+        }
+        (Mul, other, Some(Span)) if other.is_none_or(SqlType::is_number) => {
+            Typed::new(call("interval_multiply", [convert(right, Span)?, double(binder, left)?]), Span)
+        }
+        (Div, Some(Span), other) if other.is_none_or(SqlType::is_number) => {
+            Typed::new(call("interval_divide", [convert(left, Span)?, double(binder, right)?]), Span)
+        }
+        (Sub, Some(l), r) if l.is_time() && l != SqlType::Date && r.is_none_or(SqlType::is_time) => {
+            between(binder, left, right)?
+        }
+        (Sub, l, Some(r)) if r.is_time() && r != SqlType::Date && l.is_none_or(SqlType::is_time) => {
+            between(binder, left, right)?
+        }
+        (_, Some(Span), _) | (_, _, Some(Span)) => return Err(no_arithmetic(op, left, right)),
+        _ => return Ok(None),
+    };
+    Ok(Some(result))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::parse;
+fn no_arithmetic(op: ArithmeticOp, left: &Typed, right: &Typed) -> SqlError {
+    let sign = ["+", "-", "*", "/", "%"][op as usize];
+    let (left, right) = (left.type_name(), right.type_name());
+    SqlError::new("42883", format!("operator does not exist: {left} {sign} {right}"))
+}
 
-    #[test]
-    fn texts() {
-        assert_eq!(parse("1 day 02:00:01.5"), Ok(93_601.5));
-        assert_eq!(parse("2 weeks -3 hours"), Ok(1_198_800.0));
-        assert_eq!(parse("90s"), Ok(90.0));
-        assert_eq!(parse("250 ms"), Ok(0.25));
-        assert_eq!(parse("1 month").expect_err("months").sqlstate, "0A000");
-        assert_eq!(parse("soon").expect_err("no number").sqlstate, "22007");
-    }
+fn double(binder: &Binder<'_>, typed: &Typed) -> Result<Expr> {
+    typed.clone().convert(SqlType::Double, binder.parameters)
+}
+
+fn between(binder: &Binder<'_>, left: &Typed, right: &Typed) -> Result<Typed> {
+    let side = |typed: &Typed, other: &Typed| -> Result<Expr> {
+        let ty = typed.known().or(other.known()).unwrap_or(SqlType::Timestamp);
+        Ok(typed.clone().convert(ty, binder.parameters)?.cast(Type::Timestamp))
+    };
+    Ok(Typed::new(call("timestamp_between", [side(left, right)?, side(right, left)?]), SqlType::Interval))
+}
+
+/// What an interval is compared by: its length.
+pub(crate) fn length(expr: Expr, ty: SqlType) -> Expr {
+    if ty == SqlType::Interval { call("interval_length", [expr]) } else { expr }
 }

@@ -1,12 +1,13 @@
 //! The types of SQL, and the type of the engine that carries each.
 //!
 //! Several types of SQL share one of the engine: the three integers are its 64-bit integer, `uuid` and `jsonb` are
-//! its text in one canonical form, `char(n)` is text without its blanks at the end, `interval` is bytes that compare. What the narrower type forbids is
+//! its text in one canonical form, `char(n)` is text without its blanks at the end, `interval` is bytes that compare,
+//! an array is text as PostgreSQL writes it. What the narrower type forbids is
 //! checked where a value comes in, by [`crate::text`] and by casts.
 
 use crate::error::{Result, SqlError};
 use operators::Type;
-use sqlparser::ast::{CharacterLength, DataType, ExactNumberInfo, TimezoneInfo};
+use sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, TimezoneInfo};
 
 /// A type of SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -35,6 +36,63 @@ pub enum SqlType {
     Interval,
     Uuid,
     Jsonb,
+    /// One dimension, of elements of a type.
+    Array(Element),
+}
+
+/// What an array is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[allow(missing_docs, reason = "the names are those of SQL")]
+pub enum Element {
+    Boolean,
+    SmallInt,
+    Integer,
+    BigInt,
+    Real,
+    Double,
+    Numeric,
+    Text,
+    Varchar,
+    Date,
+    Timestamp,
+    TimestampTz,
+    Uuid,
+    Jsonb,
+}
+
+impl Element {
+    /// Each with its type and the number of its arrays.
+    const ALL: [(Element, SqlType, u32); 14] = [
+        (Element::Boolean, SqlType::Boolean, 1000),
+        (Element::SmallInt, SqlType::SmallInt, 1005),
+        (Element::Integer, SqlType::Integer, 1007),
+        (Element::BigInt, SqlType::BigInt, 1016),
+        (Element::Real, SqlType::Real, 1021),
+        (Element::Double, SqlType::Double, 1022),
+        (Element::Numeric, SqlType::Numeric(None), 1231),
+        (Element::Text, SqlType::Text, 1009),
+        (Element::Varchar, SqlType::Varchar(None), 1015),
+        (Element::Date, SqlType::Date, 1182),
+        (Element::Timestamp, SqlType::Timestamp, 1115),
+        (Element::TimestampTz, SqlType::TimestampTz, 1185),
+        (Element::Uuid, SqlType::Uuid, 2951),
+        (Element::Jsonb, SqlType::Jsonb, 3807),
+    ];
+
+    /// The type of the elements.
+    pub const fn ty(self) -> SqlType {
+        Element::ALL[self as usize].1
+    }
+
+    /// The element of this type, if there are arrays of it.
+    pub fn of(ty: SqlType) -> Option<Element> {
+        let ty = match ty {
+            SqlType::Varchar(_) => SqlType::Varchar(None),
+            SqlType::Char(_) => SqlType::Text,
+            other => other.bare(),
+        };
+        Element::ALL.iter().find(|(_, other, _)| *other == ty).map(|(element, ..)| *element)
+    }
 }
 
 /// Digits that the engine's decimals have.
@@ -48,9 +106,12 @@ impl SqlType {
             SqlType::SmallInt | SqlType::Integer | SqlType::BigInt => Type::Int,
             SqlType::Real | SqlType::Double => Type::Float,
             SqlType::Numeric(_) => Type::Numeric,
-            SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Uuid | SqlType::Jsonb => {
-                Type::Text
-            }
+            SqlType::Text
+            | SqlType::Varchar(_)
+            | SqlType::Char(_)
+            | SqlType::Uuid
+            | SqlType::Jsonb
+            | SqlType::Array(_) => Type::Text,
             SqlType::Bytea | SqlType::Interval => Type::Bytes,
             SqlType::Date => Type::Date,
             SqlType::Timestamp | SqlType::TimestampTz => Type::Timestamp,
@@ -77,6 +138,7 @@ impl SqlType {
             SqlType::Numeric(_) => 1700,
             SqlType::Uuid => 2950,
             SqlType::Jsonb => 3802,
+            SqlType::Array(element) => Element::ALL[element as usize].2,
         }
     }
 
@@ -99,6 +161,20 @@ impl SqlType {
             1700 => SqlType::Numeric(None),
             2950 => SqlType::Uuid,
             3802 => SqlType::Jsonb,
+            1000 => SqlType::Array(Element::Boolean),
+            1005 => SqlType::Array(Element::SmallInt),
+            1007 => SqlType::Array(Element::Integer),
+            1009 => SqlType::Array(Element::Text),
+            1015 => SqlType::Array(Element::Varchar),
+            1016 => SqlType::Array(Element::BigInt),
+            1021 => SqlType::Array(Element::Real),
+            1022 => SqlType::Array(Element::Double),
+            1115 => SqlType::Array(Element::Timestamp),
+            1182 => SqlType::Array(Element::Date),
+            1185 => SqlType::Array(Element::TimestampTz),
+            1231 => SqlType::Array(Element::Numeric),
+            2951 => SqlType::Array(Element::Uuid),
+            3807 => SqlType::Array(Element::Jsonb),
             _ => return None,
         })
     }
@@ -211,6 +287,10 @@ impl SqlType {
             DataType::Interval { fields: None, precision: None | Some(6) } => SqlType::Interval,
             DataType::Uuid => SqlType::Uuid,
             DataType::JSONB => SqlType::Jsonb,
+            DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => {
+                let element = Element::of(SqlType::from_ast(element)?).ok_or_else(|| unsupported(ty))?;
+                SqlType::Array(element)
+            }
             DataType::Custom(name, modifiers) if modifiers.is_empty() => {
                 return by_word(&name.to_string().to_lowercase(), ty);
             }
@@ -234,7 +314,7 @@ fn by_word(name: &str, ty: &DataType) -> Result<SqlType> {
 fn unsupported(ty: &DataType) -> SqlError {
     SqlError::unsupported(format!("the type {}", ty.to_string().to_lowercase())).hint(
         "There are boolean, smallint, integer, bigint, real, double precision, numeric(p,s), text, varchar(n), \
-         char(n), bytea, date, timestamp, timestamptz, interval, uuid and jsonb.",
+         char(n), bytea, date, timestamp, timestamptz, interval, uuid, jsonb and arrays.",
     )
 }
 
@@ -287,6 +367,7 @@ impl std::fmt::Display for SqlType {
             SqlType::Interval => f.write_str("interval"),
             SqlType::Uuid => f.write_str("uuid"),
             SqlType::Jsonb => f.write_str("jsonb"),
+            SqlType::Array(element) => write!(f, "{}[]", element.ty()),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Result, SqlError};
 use crate::json;
 use crate::sql_type::SqlType;
 use operators::expr::calendar::{datum_text, parse_date, parse_timestamp};
-use operators::expr::{Interval, Literal};
+use operators::expr::{Interval, Literal, arrays};
 use operators::{Datum, Row};
 use rust_decimal::{Decimal, RoundingStrategy};
 use std::fmt::Write;
@@ -39,8 +39,24 @@ pub fn parse(ty: SqlType, text: &str) -> Result<Literal> {
         SqlType::Interval => Literal::Bytes(Interval::parse(word).ok_or_else(wrong)?.to_bytes().to_vec()),
         SqlType::Uuid => Literal::Text(uuid(word).ok_or_else(wrong)?),
         SqlType::Jsonb => Literal::Text(json::canonical(text)?),
+        SqlType::Array(element) => {
+            let elements = arrays::elements(text).ok_or_else(wrong)?;
+            let texts = elements
+                .iter()
+                .map(|found| found.as_deref().map(|text| canonical(element.ty(), text)).transpose());
+            let texts = texts.collect::<Result<Vec<Option<String>>>>()?;
+            Literal::Text(arrays::array(texts.iter().map(Option::as_deref)))
+        }
     };
     fit(ty, value)
+}
+
+/// The text of a value as it is printed.
+fn canonical(ty: SqlType, text: &str) -> Result<String> {
+    let value = parse(ty, text)?;
+    let mut printed = String::new();
+    print(ty, value.datum(), &mut printed);
+    Ok(printed)
 }
 
 /// The value as the type holds it: rounded to its scale, without blanks at the end of a `char(n)`; an error if it is
@@ -235,6 +251,7 @@ pub fn column_text(ty: SqlType, row: Row<'_>, column: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql_type::Element;
 
     fn check(ty: SqlType, text: &str, expected: &str) {
         let value = parse(ty, text).unwrap_or_else(|error| panic!("{ty} {text:?}: {error}"));
@@ -265,6 +282,8 @@ mod tests {
         check(SqlType::Timestamp, "2013-02-28T09:05:00.5", "2013-02-28 09:05:00.5");
         check(SqlType::TimestampTz, "2013-02-28 09:05+01", "2013-02-28 08:05:00+00");
         check(SqlType::Interval, "1 year 2 mons -3 hours", "1 year 2 mons -03:00:00");
+        check(SqlType::Array(Element::Integer), "{ 1, NULL,+2}", "{1,NULL,2}");
+        check(SqlType::Array(Element::Text), "{a,\"b c\"}", "{a,\"b c\"}");
         check(SqlType::Uuid, "{A0EEBC999C0B4EF8BB6D6BB9BD380A11}", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
         check(SqlType::Jsonb, "{\"bb\":1, \"a\" : [true,null]}", "{\"a\": [true, null], \"bb\": 1}");
     }

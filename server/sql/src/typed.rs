@@ -160,18 +160,12 @@ fn known_cast(expr: Expr, from: SqlType, to: SqlType) -> Result<Expr> {
     if from == to {
         return Ok(expr);
     }
-    let text_like = |ty: SqlType| ty.is_text() || matches!(ty, SqlType::Uuid | SqlType::Jsonb);
-    if matches!(to, SqlType::Uuid | SqlType::Jsonb) && from != to {
-        return match from.is_text() {
-            true => Err(SqlError::unsupported(format!("a cast of computed text to {to}"))
-                .hint(format!("Make the column {to} where the value comes in."))),
-            false => Err(refused()),
-        };
+    if let Some(cast) = special_cast(&expr, from, to)? {
+        return Ok(cast);
     }
-    if text_like(from) && to.is_text() {
-        return Ok(limit_length(expr, to));
-    }
-    if matches!(from, SqlType::Uuid | SqlType::Jsonb) {
+    let special =
+        |ty: SqlType| matches!(ty, SqlType::Uuid | SqlType::Jsonb | SqlType::Array(_) | SqlType::Interval);
+    if special(from) || special(to) {
         return Err(refused());
     }
     let engine_casts =
@@ -196,6 +190,40 @@ fn known_cast(expr: Expr, from: SqlType, to: SqlType) -> Result<Expr> {
         return Ok(converted);
     }
     Ok(limit(converted, to))
+}
+
+/// Casts from and to the types that are texts or bytes of a form of their own. None if it is none of them.
+fn special_cast(expr: &Expr, from: SqlType, to: SqlType) -> Result<Option<Expr>> {
+    let function = |name: &str| call(name, [expr.clone()]);
+    let text_like =
+        |ty: SqlType| ty.is_text() || matches!(ty, SqlType::Uuid | SqlType::Jsonb | SqlType::Array(_));
+    let cast = match (from, to) {
+        (SqlType::Interval, to) if to.is_text() => limit_length(function("interval_text"), to),
+        (from, SqlType::Interval) if from.is_text() => function("interval_parse"),
+        (from, SqlType::Jsonb) if from.is_text() => function("json_parse"),
+        (SqlType::Jsonb, SqlType::Boolean) => function("json_boolean"),
+        (SqlType::Jsonb, to) if to.is_number() => {
+            return known_cast(function("json_number"), SqlType::Numeric(None), to).map(Some);
+        }
+        (from, SqlType::Uuid | SqlType::Array(_)) if from.is_text() => {
+            return Err(SqlError::unsupported(format!("a cast of computed text to {to}"))
+                .hint(format!("Make the column {to} where the value comes in.")));
+        }
+        (SqlType::Boolean, to) if to.is_text() => limit_length(expr.clone().cast(Type::Text), to),
+        (from, to) if text_like(from) && to.is_text() => limit_length(expr.clone(), to),
+        _ => return Ok(None),
+    };
+    Ok(Some(cast))
+}
+
+/// The text of a value as results print it, which is not everywhere that of a cast.
+pub(crate) fn printed(value: Typed, parameters: &Parameters) -> Result<Expr> {
+    let (expr, ty) = value.settle(parameters)?;
+    Ok(match ty {
+        SqlType::Boolean => case([(expr.clone(), lit("t")), (expr.not(), lit("f"))], null().cast(Type::Text)),
+        ty if ty.is_text() => expr,
+        ty => cast(Typed::new(expr, ty), SqlType::Text, parameters)?.expr,
+    })
 }
 
 fn sample(ty: Type) -> Literal {

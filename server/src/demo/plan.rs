@@ -302,5 +302,10 @@ fn airlines_at(p: &mut PlanBuilder, s: &Sources) -> Result<(), PlanError> {
 }
 
 fn listing(column: &str, separator: &str, order: &str) -> Aggregate {
-    Aggregate::StringAgg { column: column.into(), separator: separator.into(), order: vec![asc(order)] }
+    Aggregate::StringAgg {
+        column: column.into(),
+        separator: separator.into(),
+        order: vec![asc(order)],
+        distinct: false,
+    }
 }
