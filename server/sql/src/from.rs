@@ -7,7 +7,9 @@ use crate::names::{fold, object_name, unqualified};
 use crate::planner::{Planner, Relation};
 use crate::rank;
 use crate::scope::{Scope, ScopeColumn};
+use crate::typed::{Typed, unify};
 use operators::Stream;
+use operators::expr::{coalesce, col_at};
 use sqlparser::ast::{
     Expr as Ast, Join, JoinConstraint, JoinOperator, Spanned, TableAlias, TableFactor, TableWithJoins,
 };
@@ -134,11 +136,6 @@ impl Planner<'_> {
     }
 
     fn join_using(&mut self, left: Source, right: Source, kind: Kind, names: &[String]) -> Result<Source> {
-        if kind == Kind::Full {
-            return Err(
-                SqlError::unsupported("FULL JOIN ... USING").hint("Write ON, and coalesce the two columns.")
-            );
-        }
         let width = left.scope.columns.len();
         let mut conditions = Vec::new();
         let mut merged = Vec::new();
@@ -156,6 +153,10 @@ impl Planner<'_> {
         let mut source = self.join(left, right, kind, conditions)?;
         let mut order: Vec<usize> = Vec::new();
         for (l, r) in merged {
+            if kind == Kind::Full {
+                order.push(self.merge(&mut source, l, r)?);
+                continue;
+            }
             let (shown, gone) = if kind == Kind::Right { (r, l) } else { (l, r) };
             source.scope.columns[gone].merged = true;
             order.push(shown);
@@ -164,6 +165,30 @@ impl Planner<'_> {
         order.extend((0..source.scope.columns.len()).filter(|at| !order.contains(at)).collect::<Vec<_>>());
         source.scope.columns = order.into_iter().map(|at| source.scope.columns[at].clone()).collect();
         Ok(source)
+    }
+
+    /// The column that two of a full join are made: of the two the one that is there. Returns its number in the scope.
+    fn merge(&mut self, source: &mut Source, left: usize, right: usize) -> Result<usize> {
+        let column = |at: usize| {
+            let column: &ScopeColumn = &source.scope.columns[at];
+            Typed::new(col_at(column.at as u32), column.ty)
+        };
+        let (pair, ty) = unify("JOIN", vec![column(left), column(right)], self.parameters)?;
+        let (stream, at) = self.with_columns(source.stream, &[coalesce(pair)])?;
+        source.stream = stream;
+        for at in [left, right] {
+            source.scope.columns[at].merged = true;
+        }
+        let name = source.scope.columns[left].name.clone();
+        source.scope.columns.push(ScopeColumn {
+            table: None,
+            name,
+            ty,
+            at: at[0],
+            merged: false,
+            rank: false,
+        });
+        Ok(source.scope.columns.len() - 1)
     }
 
     /// All of FROM, and those parts of WHERE that are left to do.

@@ -5,15 +5,16 @@
 //! inner join without any equality has one constant key: it works, on one shard.
 //!
 //! A right join is a left join the other way round. A full join is a left join, and the rows of the right input that a
-//! left join the other way round finds no partner for.
+//! left join the other way round finds no partner for. An outer join with conditions that are neither is an inner join with
+//! them, and the rows that are in none of its pairs.
 
 use crate::columns::{columns_of, replace_columns, shift_down};
-use crate::error::{Result, SqlError};
+use crate::error::Result;
 use crate::expression::Binder;
 use crate::from::Source;
 use crate::planner::Planner;
 use crate::scope::{Scope, ScopeColumn};
-use operators::expr::{CompareOp, Expr, all, case, col_at, lit, null};
+use operators::expr::{CompareOp, Expr, all, case, coalesce, col_at, lit, null};
 use operators::{JoinKind, Stream};
 use sqlparser::ast::Expr as Ast;
 
@@ -81,10 +82,7 @@ impl Planner<'_> {
         let scope = combined(&left.scope, width, &right.scope, 0);
         let sorted = self.sort(&left, &right, &scope, conditions)?;
         if kind != Kind::Inner && !sorted.residual.is_empty() {
-            return Err(SqlError::unsupported(
-                "a condition of an outer join over both sides that is no equality",
-            )
-            .hint("Put the condition into a subquery on one side, or use an inner join."));
+            return self.outer_with_residual(&left, &right, kind, scope, &sorted);
         }
         match kind {
             Kind::Inner => self.inner(&left, &right, scope, &sorted),
@@ -198,6 +196,97 @@ impl Planner<'_> {
         let columns: Vec<(String, Expr)> =
             kept.map(|at| (self.name_at(stream, at), col_at(at as u32))).collect();
         Ok(Source { stream: self.map(stream, columns)?, scope, unique, cut: false })
+    }
+
+    /// An outer join with conditions that are no keys: the pairs for which all hold, and the rows that are in none of them.
+    fn outer_with_residual(
+        &mut self,
+        left: &Source,
+        right: &Source,
+        kind: Kind,
+        scope: Scope,
+        sorted: &Sorted,
+    ) -> Result<Source> {
+        let (left_width, right_width) = (self.width(left.stream), self.width(right.stream));
+        let unique = if kind == Kind::Full { None } else { unique(left, right, sorted, left_width) };
+        let pairs = self.inner(left, right, scope.clone(), sorted)?.stream;
+        let mut all = vec![pairs];
+        if kind != Kind::Right {
+            let alone = self.in_no_pair(left, pairs, 0)?;
+            all.push(self.padded(alone, left_width, pairs, left_width, false)?);
+        }
+        if kind != Kind::Left {
+            let alone = self.in_no_pair(right, pairs, left_width)?;
+            all.push(self.padded(alone, right_width, pairs, left_width, true)?);
+        }
+        let stream = self.builder.union_all(&all)?;
+        Ok(Source { stream, scope, unique, cut: false })
+    }
+
+    /// The rows of an input that are in no pair, in which its columns begin at `first`.
+    fn in_no_pair(&mut self, input: &Source, pairs: Stream, first: usize) -> Result<Stream> {
+        let all: Vec<usize> = (0..self.width(input.stream)).collect();
+        let columns = input.unique.as_ref().filter(|key| !key.is_empty()).unwrap_or(&all);
+        let (mut own, mut theirs) = (Vec::new(), Vec::new());
+        for at in columns {
+            let column = &self.builder.columns(input.stream)[*at];
+            let (here, there) = (col_at(*at as u32), col_at((first + at) as u32));
+            if !column.nullable {
+                own.push(here);
+                theirs.push(there);
+                continue;
+            }
+            // A key finds no NULL, so that there is one is said by itself.
+            let filling = || crate::typed::sample(column.ty);
+            own.extend([here.clone().is_null(), coalesce([here, lit(filling())])]);
+            theirs.extend([there.clone().is_null(), coalesce([there, lit(filling())])]);
+        }
+        let keys = theirs.into_iter().map(|expr| (self.hidden_name("pair"), expr)).collect();
+        let keys = self.map(pairs, keys)?;
+        let mut alone = input.clone();
+        self.semi(&mut alone, keys, &own, true)?;
+        Ok(alone.stream)
+    }
+
+    /// Rows of one input in the columns of pairs, with NULL for the other's. `behind`: they are the right ones.
+    fn padded(
+        &mut self,
+        rows: Stream,
+        width: usize,
+        pairs: Stream,
+        left_width: usize,
+        behind: bool,
+    ) -> Result<Stream> {
+        let first = if behind { left_width } else { 0 };
+        let columns: Vec<(String, operators::Type)> =
+            self.builder.columns(pairs).iter().map(|column| (column.name.clone(), column.ty)).collect();
+        let columns = columns.into_iter().enumerate().map(|(at, (name, ty))| {
+            let own = at.checked_sub(first).filter(|at| *at < width);
+            (name, own.map_or_else(|| null().cast(ty), |at| col_at(at as u32)))
+        });
+        self.map(rows, columns.collect())
+    }
+
+    /// The source with a column more: `value` over the row of the right input that is its partner, of which there is one at
+    /// most, or `missing`. Returns where the column is.
+    pub(crate) fn beside(
+        &mut self,
+        source: &mut Source,
+        right: Stream,
+        on: Vec<(Expr, Expr)>,
+        value: &Expr,
+        missing: Expr,
+    ) -> Result<usize> {
+        let width = self.width(source.stream);
+        let (right, extra) = self.with_columns(right, &[value.clone(), lit(true)])?;
+        let sorted = Sorted { keys: on, ..Sorted::default() };
+        let (stream, right_at) = self.left(source.stream, right, &sorted)?;
+        let [value, marker] = [extra[0], extra[1]].map(|at| col_at((right_at + at) as u32));
+        let mut columns: Vec<(String, Expr)> =
+            (0..width).map(|at| (self.name_at(stream, at), col_at(at as u32))).collect();
+        columns.push((self.hidden_name("beside"), case([(marker.is_null(), missing)], value)));
+        source.stream = self.map(stream, columns)?;
+        Ok(width)
     }
 
     fn right(&mut self, left: &Source, right: &Source, sorted: Sorted) -> Result<Source> {

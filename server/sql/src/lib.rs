@@ -79,6 +79,7 @@ mod typed;
 
 // Queries.
 mod aggregate;
+mod embedded;
 mod feed;
 mod from;
 mod join;

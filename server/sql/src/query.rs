@@ -252,7 +252,7 @@ pub(crate) fn limit_clause(query: &Query) -> Result<(Option<&Ast>, Option<&Ast>)
     }
 }
 
-fn limit(query: &Query) -> Result<(Option<u32>, u32)> {
+pub(crate) fn limit(query: &Query) -> Result<(Option<u32>, u32)> {
     let constant = |ast: &Ast| match ast {
         Ast::Value(value) => match &value.value {
             Value::Null => Ok(None),

@@ -1,6 +1,7 @@
 //! SELECT: from rows through groups to the columns of a result.
 
 use crate::aggregate::{Grouping, direction, is_aggregate};
+use crate::embedded::has_subquery;
 use crate::error::{Result, SqlError};
 use crate::expression::{Binder, conjuncts};
 use crate::from::Source;
@@ -10,15 +11,14 @@ use crate::planner::{OutputColumn, Planner, Relation};
 use crate::rank::{self, Rank};
 use crate::scope::Scope;
 use crate::sql_type::SqlType;
-use crate::subquery::subquery_condition;
 use crate::typed::Typed;
 use operators::Stream;
 use operators::accumulator::Aggregate;
 use operators::expr::{Expr, col_at, lit, null};
 use operators::order::Order;
 use sqlparser::ast::{
-    Distinct, Expr as Ast, GroupByExpr, OrderByExpr, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    Spanned, Value, Visit, Visitor,
+    Distinct, Expr as Ast, GroupByExpr, OrderByExpr, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, Spanned, Value, Visit, Visitor,
 };
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -62,15 +62,20 @@ impl Planner<'_> {
             .map(conjuncts)
             .unwrap_or_default()
             .into_iter()
-            .partition::<Vec<_>, _>(|ast| subquery_condition(ast).is_some());
+            .partition::<Vec<_>, _>(|ast| has_subquery(ast));
         let (mut source, conditions) = self.from(&select.from, conditions)?;
         let binder = Binder::new(&source.scope, self.parameters);
         let conditions =
             conditions.into_iter().map(|ast| binder.condition(ast)).collect::<Result<Vec<_>>>()?;
         source.stream = self.filtered(source.stream, &conditions)?;
         for ast in subqueries {
-            self.filter_by_subquery(&mut source, ast)?;
+            self.filter_where(&mut source, ast)?;
         }
+        let embedded = self.embed_select(&mut source, select, order_by)?;
+        let (select, order_by) = match &embedded {
+            Some((select, order_by)) => (select, order_by.as_slice()),
+            None => (select, order_by),
+        };
         let items = items(select, &source.scope)?;
         let groups = self.groups(select, &source.scope, &items)?;
         let aggregates = |ast: &Ast| has_aggregate(ast);
@@ -153,7 +158,7 @@ impl Planner<'_> {
     }
 
     /// The groups: their columns, then the aggregates.
-    fn aggregated(&mut self, source: &Source, grouping: &Grouping<'_>) -> Result<Stream> {
+    pub(crate) fn aggregated(&mut self, source: &Source, grouping: &Grouping<'_>) -> Result<Stream> {
         let calls = grouping.calls.borrow();
         let mut needed: Vec<Expr> = grouping.groups.iter().map(|(group, _)| group.clone()).collect();
         for call in calls.iter() {
@@ -254,22 +259,46 @@ fn refuse_clauses(select: &Select) -> Result<()> {
     }
 }
 
-/// Whether a call of an aggregate is in it; those in subqueries are their own affair, but there are none here.
-fn has_aggregate(ast: &Ast) -> bool {
-    struct Finder;
+/// Whether rows are groups.
+pub(crate) fn is_grouped(select: &Select, order_by: &[OrderByExpr]) -> bool {
+    let no_groups = matches!(&select.group_by, GroupByExpr::Expressions(list, _) if list.is_empty());
+    let in_list = select.projection.iter().any(|item| match item {
+        SelectItem::UnnamedExpr(ast) | SelectItem::ExprWithAlias { expr: ast, .. } => has_aggregate(ast),
+        _ => false,
+    });
+    !no_groups || select.having.is_some() || in_list || order_by.iter().any(|by| has_aggregate(&by.expr))
+}
+
+/// Whether a call of an aggregate is in it; those in subqueries are their own affair.
+pub(crate) fn has_aggregate(ast: &Ast) -> bool {
+    #[derive(Default)]
+    struct Finder {
+        /// How many subqueries are around.
+        depth: usize,
+    }
     impl Visitor for Finder {
         type Break = ();
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
         fn pre_visit_expr(&mut self, expr: &Ast) -> ControlFlow<()> {
             match expr {
-                Ast::Function(function) if function.over.is_none() => match object_name(&function.name) {
-                    Ok(name) if is_aggregate(&name) => ControlFlow::Break(()),
-                    _ => ControlFlow::Continue(()),
-                },
+                Ast::Function(function) if function.over.is_none() && self.depth == 0 => {
+                    match object_name(&function.name) {
+                        Ok(name) if is_aggregate(&name) => ControlFlow::Break(()),
+                        _ => ControlFlow::Continue(()),
+                    }
+                }
                 _ => ControlFlow::Continue(()),
             }
         }
     }
-    ast.visit(&mut Finder).is_break()
+    ast.visit(&mut Finder::default()).is_break()
 }
 
 /// The select list with `*` spelled out.
@@ -317,6 +346,16 @@ pub(crate) fn unnamed(ast: &Ast) -> String {
             name => name,
         },
         Ast::Case { .. } => "case".to_owned(),
+        Ast::Exists { .. } => "exists".to_owned(),
+        Ast::Array(_) => "array".to_owned(),
+        Ast::Subquery(query) => match &*query.body {
+            SetExpr::Select(select) => match select.projection.as_slice() {
+                [SelectItem::UnnamedExpr(ast)] => unnamed(ast),
+                [SelectItem::ExprWithAlias { alias, .. }] => fold(alias),
+                _ => "?column?".to_owned(),
+            },
+            _ => "?column?".to_owned(),
+        },
         Ast::Extract { .. } => "extract".to_owned(),
         Ast::Substring { .. } => "substring".to_owned(),
         Ast::Trim { .. } => "btrim".to_owned(),
@@ -362,13 +401,7 @@ pub(crate) fn ordinal(ast: &Ast) -> Option<usize> {
 
 /// Whether a SELECT neither groups nor drops equal rows.
 pub(crate) fn is_plain(select: &Select, order_by: &[OrderByExpr]) -> bool {
-    let no_groups = matches!(&select.group_by, GroupByExpr::Expressions(list, _) if list.is_empty());
-    let in_list = select.projection.iter().any(|item| match item {
-        SelectItem::UnnamedExpr(ast) | SelectItem::ExprWithAlias { expr: ast, .. } => has_aggregate(ast),
-        _ => false,
-    });
-    let in_order = order_by.iter().any(|by| has_aggregate(&by.expr));
-    let plain = no_groups && select.having.is_none() && !in_list && !in_order;
+    let plain = !is_grouped(select, order_by);
     plain && matches!(select.distinct, None | Some(Distinct::All)) && refuse_clauses(select).is_ok()
 }
 

@@ -1,17 +1,18 @@
 //! IN and EXISTS over subqueries in WHERE: joins that keep the rows that have a partner, or that have none.
 //!
-//! The subquery of EXISTS may name columns of the query around it, in equalities. `x NOT IN (...)` is refused where the
-//! subquery can give NULL, since then it is true of nothing, which is never what is meant.
+//! The subquery of EXISTS may name columns of the query around it, in equalities. Subqueries elsewhere in a condition are
+//! those of `embedded.rs`.
 
+use crate::embedded::{has_subquery, outer_and_inner, unified};
 use crate::error::{Result, SqlError};
 use crate::expression::{Binder, conjuncts};
 use crate::from::Source;
 use crate::planner::Planner;
 use crate::scope::{Scope, ScopeColumn};
-use crate::typed::{Typed, unify};
-use operators::Stream;
-use operators::expr::{CompareOp, Expr, col_at};
-use sqlparser::ast::{Expr as Ast, Query, SetExpr, UnaryOperator};
+use crate::typed::Typed;
+use operators::expr::{Expr, case, col_at, lit, null};
+use operators::{Stream, Type};
+use sqlparser::ast::{Expr as Ast, Query, Select, SetExpr, UnaryOperator};
 
 /// A condition by a subquery.
 pub(crate) enum SubqueryCondition<'q> {
@@ -47,48 +48,89 @@ impl Planner<'_> {
     }
 
     fn filter_in(&mut self, source: &mut Source, ast: &Ast, query: &Query, negated: bool) -> Result<()> {
+        let (left, right, stream) = self.in_sides(source, ast, query)?;
+        let name = self.hidden_name("in");
+        if negated {
+            self.without_unknown(source, &left, stream, &right)?;
+        }
+        let keys = self.map(stream, vec![(name, right)])?;
+        self.semi(source, keys, &[left], negated)
+    }
+
+    /// Drops the rows for which `left NOT IN (...)` is not known: all if there is a NULL on the right, and those with NULL
+    /// on the left if there is anything on the right.
+    fn without_unknown(
+        &mut self,
+        source: &mut Source,
+        left: &Expr,
+        stream: Stream,
+        right: &Expr,
+    ) -> Result<()> {
+        if self.can_be_null(stream, right) {
+            let nulls = self.filtered(stream, &[right.clone().is_null()])?;
+            let name = self.hidden_name("in");
+            let keys = self.map(nulls, vec![(name, lit(0))])?;
+            self.semi(source, keys, &[lit(0)], true)?;
+        }
+        if self.can_be_null(source.stream, left) {
+            let name = self.hidden_name("in");
+            let keys = self.map(stream, vec![(name, lit(0))])?;
+            // NULL finds no partner, so rows with a value on the left stay.
+            let key = case([(left.clone().is_null(), lit(0))], null().cast(Type::Int));
+            self.semi(source, keys, &[key], true)?;
+        }
+        Ok(())
+    }
+
+    /// Both sides of `ast IN (query)`, and the stream that the right one is over.
+    pub(crate) fn in_sides(
+        &mut self,
+        source: &Source,
+        ast: &Ast,
+        query: &Query,
+    ) -> Result<(Expr, Expr, Stream)> {
         let left = Binder::new(&source.scope, self.parameters).bind(ast)?;
         let relation = self.query(query)?;
         let [column] = relation.columns.as_slice() else {
             return Err(SqlError::syntax("the subquery of IN must have one column"));
         };
         let right = Typed::new(col_at(column.at as u32), column.ty);
-        let (mut pair, _) = unify("IN", vec![left, right], self.parameters)?;
-        let right = pair.pop().expect("two went in");
-        let left = pair.remove(0);
-        let nullable = |planner: &Self, stream: Stream, expr: &Expr| {
-            expr.resolve(planner.builder.columns(stream)).is_ok_and(|(bound, _)| bound.nullable())
-        };
-        if negated && nullable(self, relation.stream, &right) {
-            return Err(SqlError::unsupported("NOT IN over a subquery that can give NULL")
-                .hint("Write NOT EXISTS (SELECT ... WHERE ... = ...)."));
-        }
-        // NULL is not known to be outside of any set that is not empty.
-        let conditions = if negated && nullable(self, source.stream, &left) {
-            vec![left.clone().is_not_null()]
-        } else {
-            Vec::new()
-        };
-        source.stream = self.filtered(source.stream, &conditions)?;
-        let name = self.hidden_name("in");
-        let keys = self.map(relation.stream, vec![(name, right)])?;
-        self.semi(source, keys, &[left], negated)
+        let (left, right) = unified(left, right, self.parameters)?;
+        Ok((left, right, relation.stream))
+    }
+
+    pub(crate) fn can_be_null(&self, stream: Stream, expr: &Expr) -> bool {
+        let placed = self.parameters.placed(expr);
+        placed.resolve(self.builder.columns(stream)).is_ok_and(|(bound, _)| bound.nullable())
     }
 
     fn filter_exists(&mut self, source: &mut Source, query: &Query, negated: bool) -> Result<()> {
+        let (keys, outer) = self.exists_keys(source, query)?;
+        self.semi(source, keys, &outer, negated)
+    }
+
+    /// The keys by which rows of the source find rows of a subquery of EXISTS, and what these are equal to.
+    pub(crate) fn exists_keys(&mut self, source: &Source, query: &Query) -> Result<(Stream, Vec<Expr>)> {
         let SetExpr::Select(select) = &*query.body else {
             return Err(SqlError::unsupported("EXISTS over a set operation"));
         };
-        let plain = query.with.is_none()
-            && query.limit_clause.is_none()
-            && select.having.is_none()
-            && select.group_by == sqlparser::ast::GroupByExpr::Expressions(Vec::new(), Vec::new());
-        if !plain {
+        if !is_plain_query(query, select) {
             return Err(SqlError::unsupported("EXISTS over a query with WITH, GROUP BY, HAVING or LIMIT"));
         }
+        let (inner, outer, keys) = self.correlated(source, select)?;
+        let keys = keys.into_iter().map(|key| (self.hidden_name("exists"), key)).collect();
+        Ok((self.map(inner.stream, keys)?, outer))
+    }
+
+    /// The rows of a subquery, and the equalities that tie them to rows of the source: outer expressions, and inner ones.
+    pub(crate) fn correlated(
+        &mut self,
+        source: &Source,
+        select: &Select,
+    ) -> Result<(Source, Vec<Expr>, Vec<Expr>)> {
         let conditions = select.selection.as_ref().map(conjuncts).unwrap_or_default();
         let (nested, conditions): (Vec<&Ast>, Vec<&Ast>) =
-            conditions.into_iter().partition(|ast| subquery_condition(ast).is_some());
+            conditions.into_iter().partition(|ast| has_subquery(ast));
         let (mut inner, conditions) = self.from(&select.from, conditions)?;
         let width = self.builder.columns(source.stream).len() as u32;
         let both = around(&source.scope, &inner.scope, width as usize);
@@ -106,21 +148,42 @@ impl Planner<'_> {
                 ))
                 .hint("An equality of an outer and an inner expression is.")
             })?;
-            pairs.push(pair);
+            if !pairs.contains(&pair) {
+                pairs.push(pair);
+            }
         }
         inner.stream = self.filtered(inner.stream, &own)?;
         for ast in nested {
-            self.filter_by_subquery(&mut inner, ast)?;
+            self.filter_where(&mut inner, ast)?;
         }
         if pairs.is_empty() {
             // Whether there is any row at all: one constant stands for all of them.
-            pairs.push((operators::expr::lit(0), operators::expr::lit(0)));
+            pairs.push((lit(0), lit(0)));
         }
-        let (outer, keys): (Vec<Expr>, Vec<Expr>) = pairs.into_iter().unzip();
-        let keys = keys.into_iter().map(|key| (self.hidden_name("exists"), key)).collect();
-        let keys = self.map(inner.stream, keys)?;
-        self.semi(source, keys, &outer, negated)
+        let (outer, keys) = pairs.into_iter().unzip();
+        Ok((inner, outer, keys))
     }
+
+    /// Keeps the rows for which a condition with subqueries in it is true.
+    pub(crate) fn filter_where(&mut self, source: &mut Source, ast: &Ast) -> Result<()> {
+        if subquery_condition(ast).is_some() {
+            return self.filter_by_subquery(source, ast);
+        }
+        let ast = self.embed(source, ast)?;
+        let condition = Binder::new(&source.scope, self.parameters).condition(&ast)?;
+        source.stream = self.filtered(source.stream, &[condition])?;
+        Ok(())
+    }
+}
+
+/// Whether a query is a SELECT with nothing but FROM and WHERE.
+pub(crate) fn is_plain_query(query: &Query, select: &Select) -> bool {
+    query.with.is_none()
+        && query.limit_clause.is_none()
+        && query.fetch.is_none()
+        && select.having.is_none()
+        && select.distinct.is_none()
+        && select.group_by == sqlparser::ast::GroupByExpr::Expressions(Vec::new(), Vec::new())
 }
 
 /// The columns of a subquery and of the query around it; the inner ones hide outer ones of the same name.
@@ -136,19 +199,4 @@ fn around(outer: &Scope, inner: &Scope, width: usize) -> Scope {
         columns.push(ScopeColumn { merged, ..column.clone() });
     }
     Scope { columns }
-}
-
-/// The sides of an equality of an outer and an inner expression.
-fn outer_and_inner(expr: &Expr, width: u32) -> Option<(Expr, Expr)> {
-    let Expr::Compare(CompareOp::Eq, left, right) = expr else { return None };
-    let is_outer = |expr: &Expr| crate::columns::columns_of(expr).iter().all(|at| *at < width);
-    let is_inner = |expr: &Expr| crate::columns::columns_of(expr).iter().all(|at| *at >= width);
-    let inner = |expr: &Expr| crate::columns::shift_down(expr, width);
-    if is_outer(left) && is_inner(right) {
-        Some(((**left).clone(), inner(right)))
-    } else if is_outer(right) && is_inner(left) {
-        Some(((**right).clone(), inner(left)))
-    } else {
-        None
-    }
 }

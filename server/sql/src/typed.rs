@@ -226,7 +226,8 @@ pub(crate) fn printed(value: Typed, parameters: &Parameters) -> Result<Expr> {
     })
 }
 
-fn sample(ty: Type) -> Literal {
+/// Some value of the type.
+pub(crate) fn sample(ty: Type) -> Literal {
     match ty {
         Type::Bool => Literal::Bool(true),
         Type::Int => Literal::Int(1),

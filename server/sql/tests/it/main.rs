@@ -3,5 +3,6 @@
 mod database;
 mod differential;
 mod errors;
+mod postgres;
 mod slt;
 mod statements;
