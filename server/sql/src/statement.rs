@@ -285,7 +285,7 @@ fn lookup(
     let object = catalog.object(&fold(ident)).map_err(|error| error.at(ident.span))?;
     let conditions = select.selection.as_ref().map(conjuncts).unwrap_or_default();
     let simple = crate::select::is_plain(select, order_by(query.order_by.as_ref())?)
-        && conditions.iter().all(|ast| crate::subquery::subquery_condition(ast).is_none());
+        && conditions.iter().all(|ast| !crate::embedded::has_subquery(ast));
     if !simple {
         return Ok(None);
     }
