@@ -401,7 +401,11 @@ pub(crate) fn ordinal(ast: &Ast) -> Option<usize> {
 
 /// Whether a SELECT neither groups nor drops equal rows.
 pub(crate) fn is_plain(select: &Select, order_by: &[OrderByExpr]) -> bool {
-    let plain = !is_grouped(select, order_by);
+    let nested = select.projection.iter().any(|item| match item {
+        SelectItem::UnnamedExpr(ast) | SelectItem::ExprWithAlias { expr: ast, .. } => has_subquery(ast),
+        _ => false,
+    });
+    let plain = !is_grouped(select, order_by) && !nested;
     plain && matches!(select.distinct, None | Some(Distinct::All)) && refuse_clauses(select).is_ok()
 }
 
