@@ -1,4 +1,5 @@
 """psycopg 3: text and binary, prepared statements, pipelines, COPY, transactions, errors."""
+import os
 import threading
 import time
 
@@ -13,10 +14,8 @@ connection = psycopg.connect(URL, autocommit=True)
 
 def refresh(view):
     """PostgreSQL brings its views up to date on demand."""
-    try:
+    if os.environ.get("REFRESH"):
         connection.execute(f"REFRESH MATERIALIZED VIEW {view}")
-    except psycopg.errors.FeatureNotSupported:
-        pass
 
 
 @check("connect")
@@ -154,16 +153,15 @@ def _():
 def _():
     connection.execute("BEGIN")
     try:
-        connection.execute("SELECT 1 / 0")
-        raise AssertionError("no error")
-    except psycopg.errors.DivisionByZero:
-        pass
-    try:
-        connection.execute("SELECT 1")
-        raise AssertionError("the transaction goes on")
-    except psycopg.errors.InFailedSqlTransaction:
-        pass
-    connection.execute("ROLLBACK")
+        for statement, kind in [("SELECT 1 / 0", psycopg.errors.DivisionByZero),
+                                ("SELECT 1", psycopg.errors.InFailedSqlTransaction)]:
+            try:
+                connection.execute(statement)
+                raise AssertionError(f"{statement}: no error")
+            except kind:
+                pass
+    finally:
+        connection.execute("ROLLBACK")
     assert connection.execute("SELECT 1").fetchone() == (1,)
 
 

@@ -30,12 +30,10 @@ fn say(failed: &mut usize, name: &str, outcome: Checked) {
 }
 
 async fn refresh(pool: &PgPool) -> Checked {
-    match sqlx::raw_sql("REFRESH MATERIALIZED VIEW sx_count").execute(pool).await {
-        Err(error) if error.as_database_error().and_then(|error| error.code()).as_deref() != Some("0A000") => {
-            Err(text(error))
-        }
-        _ => Ok(()),
+    if std::env::var_os("REFRESH").is_none() {
+        return Ok(());
     }
+    sqlx::raw_sql("REFRESH MATERIALIZED VIEW sx_count").execute(pool).await.map(|_| ()).map_err(text)
 }
 
 async fn define(pool: &PgPool) -> Checked {
@@ -54,11 +52,16 @@ async fn types(pool: &PgPool) -> Checked {
     let j = serde_json::json!({"a": [1, null]});
     let (da, tz) = (date!(2024 - 02 - 29), datetime!(2024-02-29 12:30 UTC));
     let insert = "INSERT INTO sx_types VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    let query = sqlx::query(insert).bind(1i32).bind(true).bind(1i64 << 40).bind(0.1f64).bind(n.clone()).bind("é");
+    let query =
+        sqlx::query(insert).bind(1i32).bind(true).bind(1i64 << 40).bind(0.1f64).bind(n.clone()).bind("é");
     let query = query.bind(&b"\0\xff"[..]).bind(u).bind(da).bind(tz).bind(Json(j.clone()));
     equal(query.execute(pool).await.map_err(text)?.rows_affected(), 1)?;
-    let row = sqlx::query("SELECT * FROM sx_types WHERE id = $1").bind(1i32).fetch_one(pool).await.map_err(text)?;
-    equal((row.get(1), row.get(2), row.get(3), row.get(4), row.get(5)), (true, 1i64 << 40, 0.1f64, n, "é".to_owned()))?;
+    let row =
+        sqlx::query("SELECT * FROM sx_types WHERE id = $1").bind(1i32).fetch_one(pool).await.map_err(text)?;
+    equal(
+        (row.get(1), row.get(2), row.get(3), row.get(4), row.get(5)),
+        (true, 1i64 << 40, 0.1f64, n, "é".to_owned()),
+    )?;
     equal((row.get(6), row.get(7), row.get(8), row.get(9)), (b"\0\xff".to_vec(), u, da, tz))?;
     equal(row.get::<Json<serde_json::Value>, _>(10).0, j)?;
     sqlx::query("INSERT INTO sx_types (id) VALUES (2)").execute(pool).await.map_err(text)?;
@@ -68,7 +71,8 @@ async fn types(pool: &PgPool) -> Checked {
 
 async fn votes(pool: &PgPool) -> Checked {
     for number in 0..100i64 {
-        let query = sqlx::query("INSERT INTO sx_vote VALUES ($1, $2)").bind(number % 5).bind(format!("u{number}"));
+        let query =
+            sqlx::query("INSERT INTO sx_vote VALUES ($1, $2)").bind(number % 5).bind(format!("u{number}"));
         query.execute(pool).await.map_err(text)?;
     }
     refresh(pool).await?;
@@ -93,18 +97,23 @@ async fn transaction(pool: &PgPool) -> Checked {
     sqlx::query("INSERT INTO sx_vote VALUES (42, 'a')").execute(&mut *inner).await.map_err(text)?;
     inner.rollback().await.map_err(text)?;
     outer.commit().await.map_err(text)?;
-    let found: Vec<i64> =
-        sqlx::query_scalar("SELECT story FROM sx_vote WHERE story >= 40").fetch_all(pool).await.map_err(text)?;
+    let found: Vec<i64> = sqlx::query_scalar("SELECT story FROM sx_vote WHERE story >= 40")
+        .fetch_all(pool)
+        .await
+        .map_err(text)?;
     equal(found, vec![41])
 }
 
 async fn errors(pool: &PgPool) -> Checked {
-    for (sql, state) in
-        [("SELECT * FROM missing", "42P01"), ("SELECT 1 / 0", "22012"), ("INSERT INTO sx_vote VALUES (41, 'a')", "23505")]
-    {
+    for (sql, state) in [
+        ("SELECT * FROM missing", "42P01"),
+        ("SELECT 1 / 0", "22012"),
+        ("INSERT INTO sx_vote VALUES (41, 'a')", "23505"),
+    ] {
         match sqlx::query(sql).execute(pool).await {
             Err(error) => {
-                let found = error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned());
+                let found =
+                    error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned());
                 equal(found.as_deref(), Some(state))?;
             }
             Ok(_) => return Err(format!("{sql}: no error")),
