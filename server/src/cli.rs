@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::error::Error;
+
 /// Data folder of the server when none is given.
 const DATA_DEFAULT: &str = "./sakia-data";
 /// Where `sakia sql` connects to when nothing is given.
@@ -89,6 +91,9 @@ pub struct ClientOptions {
     /// Folder of the Unix socket, which nobody else may enter; `socket` in the data folder when not given.
     #[arg(long, value_name = "FOLDER")]
     pub socket_folder: Option<PathBuf>,
+    /// Listen beyond this machine although whoever connects is let in without a password and reads and writes everything.
+    #[arg(long)]
+    pub insecure: bool,
     /// Most connections of one front at a time.
     #[arg(long, value_name = "COUNT", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub connections: u32,
@@ -108,6 +113,16 @@ pub struct FrontOptions {
     pub shared: bool,
 }
 
+impl ClientOptions {
+    /// Refuses to listen where strangers can connect, unless that was said to be meant.
+    pub fn check_exposure(&self) -> Result<(), Error> {
+        match self.listen.iter().find(|address| !address.ip().is_loopback()) {
+            Some(address) if !self.insecure => Err(Error::Exposed { address: *address }),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl ServeOptions {
     /// The arguments of each front. Only the first has the Unix socket, as two cannot listen on one.
     pub fn front_arguments(&self) -> Vec<Vec<String>> {
@@ -119,6 +134,9 @@ impl ServeOptions {
                 vec!["front".to_owned(), "--data".to_owned(), self.data.display().to_string()];
             arguments.extend(listen.iter().cloned());
             arguments.extend(["--connections".to_owned(), self.clients.connections.to_string()]);
+            if self.clients.insecure {
+                arguments.push("--insecure".to_owned());
+            }
             if self.fronts > 1 {
                 arguments.push("--shared".to_owned());
             }

@@ -64,6 +64,15 @@ pub enum Error {
         /// Why.
         source: tokio_postgres::Error,
     },
+    /// Everybody would be let in; give `--insecure` if that is meant, or listen on this machine alone.
+    #[error(
+        "cannot listen on {address}: clients are let in without a password, so only addresses of this machine are listened on \
+         unless --insecure is given"
+    )]
+    Exposed {
+        /// As it was given.
+        address: std::net::SocketAddr,
+    },
     /// Another process has the address, or it is not this machine's.
     #[error("cannot listen on {address}: {source}")]
     Listen {

@@ -42,7 +42,11 @@ fn main() -> ExitCode {
         Some(Command::Sim(arguments)) => Ok(exit_code(runtime::sim::cli::execute(&arguments))),
         Some(Command::Front(options)) => {
             signals::leave_to_supervisor();
-            wire::run(&options.into()).map(|()| ExitCode::SUCCESS)
+            options
+                .clients
+                .check_exposure()
+                .and_then(|()| wire::run(&options.into()))
+                .map(|()| ExitCode::SUCCESS)
         }
         Some(Command::Shard { arguments }) => {
             signals::leave_to_supervisor();

@@ -19,6 +19,7 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
+    options.clients.check_exposure()?;
     doctor::require_startable()?;
     let stop = Stop::listen()?;
     let mut start = Options::new(&options.data, options.shards.unwrap_or_else(doctor::core_count));

@@ -18,8 +18,8 @@ use crate::write::{self, Modify, Write};
 use operators::expr::Expr;
 use operators::{RowBuilder, Rows};
 use sqlparser::ast::{
-    Expr as Ast, ObjectType, Query, ResetStatement, Select, Set, SetExpr, Statement, TableFactor,
-    TableWithJoins,
+    CloseCursor, Expr as Ast, ObjectType, Query, ResetStatement, Select, Set, SetExpr, Statement,
+    TableFactor, TableWithJoins,
 };
 
 /// A column of a result.
@@ -116,6 +116,12 @@ pub enum Session {
     Show(String),
     /// DISCARD ALL and the like.
     Discard,
+    /// DEALLOCATE name; all without one.
+    Deallocate(Option<String>),
+    /// CLOSE of a cursor; all without a name.
+    Close(Option<String>),
+    /// UNLISTEN: nobody listens, so there is nothing to do.
+    Unlisten,
 }
 
 /// Binds a statement. `declared` are the types that the client gives for parameters, as far as it does.
@@ -207,6 +213,13 @@ fn session(statement: &Statement) -> Result<Session> {
             }
         }
         Statement::Discard { .. } => Session::Discard,
+        Statement::Deallocate { name, .. } => {
+            let name = fold(name);
+            Session::Deallocate((name != "all").then_some(name))
+        }
+        Statement::Close { cursor: CloseCursor::All } => Session::Close(None),
+        Statement::Close { cursor: CloseCursor::Specific { name } } => Session::Close(Some(fold(name))),
+        Statement::UNLISTEN { .. } => Session::Unlisten,
         other => {
             let text = other.to_string();
             let words: Vec<&str> = text.split_whitespace().take(2).collect();

@@ -3,14 +3,20 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use runtime::front::{Definition, Front};
 use runtime::message::Refusal;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use sql::{Catalog, Entry, SqlError};
 
 use super::cancel::Interrupt;
 use super::execute::request_error;
 use super::pump::Pump;
+
+/// Connections beyond the most that may be, so that there is somebody to tell them.
+const STARTING_COUNT_MAX: usize = 64;
 
 /// See the [module's documentation](self).
 pub struct Database {
@@ -23,6 +29,8 @@ pub struct Database {
     sessions: RefCell<HashMap<u32, Rc<Interrupt>>>,
     next_session: Cell<u32>,
     connections_max: usize,
+    /// Places for connections, those that have not yet said who they are among them.
+    places: Arc<Semaphore>,
 }
 
 impl Database {
@@ -39,6 +47,7 @@ impl Database {
             sessions: RefCell::new(HashMap::new()),
             next_session: Cell::new(0),
             connections_max,
+            places: Arc::new(Semaphore::new(connections_max + STARTING_COUNT_MAX)),
         };
         database.refresh()?;
         Ok(Rc::new(database))
@@ -96,6 +105,11 @@ impl Database {
             }
             Err(error) => Err(request_error(&error)),
         }
+    }
+
+    /// Waits until there is room for another connection.
+    pub async fn place(&self) -> OwnedSemaphorePermit {
+        self.places.clone().acquire_owned().await.expect("it is never closed")
     }
 
     /// Enters a session; its number, by which it can be asked to stop.

@@ -8,7 +8,7 @@ use operators::{Row, Rows, TableId, ViewId, WriteKind};
 use runtime::front::{RequestError, Token};
 use runtime::message::Refusal;
 use sql::write::Conflict;
-use sql::{Bound, Context, Definition, Lookup, Modify, SqlError, Write};
+use sql::{Bound, Context, Lookup, Modify, SqlError, Write};
 
 use super::connection::End;
 use super::overlay::Overlay;
@@ -20,8 +20,6 @@ use super::tag::Tag;
 
 /// How long a lookup of a view that is being filled waits until it asks again.
 pub const BUILDING_PAUSE: Duration = Duration::from_millis(5);
-/// How often a definition is bound again because another came first.
-const DEFINE_ATTEMPTS_MAX: usize = 100;
 /// Keys that are looked up at once.
 pub const KEYS_AT_ONCE: usize = 1024;
 /// Rows of one INSERT ... ON CONFLICT DO NOTHING that are under way at once, each by itself.
@@ -309,39 +307,5 @@ impl Session {
             outcome = outcome.and(written.map(|_| ()));
         }
         outcome
-    }
-
-    async fn define(&mut self, io: &mut Io, statement: &Rc<Statement>) -> Result<Done, SqlError> {
-        let tag = Tag::of_definition(statement.sql());
-        if self.transaction.state() == super::transaction::State::Active {
-            io.out.notice(
-                "WARNING",
-                "25000",
-                "a definition takes effect at once and is not undone by ROLLBACK",
-            );
-        }
-        let mut statement = statement.fresh(&self.database)?;
-        let mut attempts = 0;
-        loop {
-            let Bound::Define(definition) = &statement.prepared.bound else {
-                unreachable!("a definition stays one")
-            };
-            let entry = match definition {
-                Definition::Nothing(notice) => {
-                    io.out.notice("NOTICE", "00000", notice);
-                    break;
-                }
-                Definition::Entry(entry) => entry,
-            };
-            if self.database.define(entry).await? {
-                break;
-            }
-            attempts += 1;
-            if attempts == DEFINE_ATTEMPTS_MAX {
-                return Err(SqlError::new("40001", "the catalogue keeps changing").hint("Try again.").into());
-            }
-            statement = statement.rebind(&self.database)?;
-        }
-        Ok(Done { tag, rows: None })
     }
 }

@@ -25,6 +25,7 @@ mod connection;
 mod copy;
 mod database;
 mod decode;
+mod define;
 mod encode;
 mod execute;
 mod overlay;
@@ -48,6 +49,7 @@ use std::rc::Rc;
 
 use runtime::front::Front;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::LocalSet;
 
 use crate::cli::FrontOptions;
@@ -146,11 +148,12 @@ fn unix_listener(folder: &Path, port: u16) -> Result<UnixListener, Error> {
 
 async fn accept_tcp(database: Rc<Database>, listener: TcpListener) {
     loop {
+        let place = database.place().await;
         match listener.accept().await {
             Ok((stream, _)) => {
                 // Answers leave in whole batches already.
                 let _ = stream.set_nodelay(true);
-                tokio::task::spawn_local(connection::serve(database.clone(), Stream::Tcp(stream)));
+                serve(&database, Stream::Tcp(stream), place);
             }
             Err(_) => wait_for_room().await,
         }
@@ -159,13 +162,20 @@ async fn accept_tcp(database: Rc<Database>, listener: TcpListener) {
 
 async fn accept_unix(database: Rc<Database>, listener: UnixListener) {
     loop {
+        let place = database.place().await;
         match listener.accept().await {
-            Ok((stream, _)) => {
-                tokio::task::spawn_local(connection::serve(database.clone(), Stream::Unix(stream)));
-            }
+            Ok((stream, _)) => serve(&database, Stream::Unix(stream), place),
             Err(_) => wait_for_room().await,
         }
     }
+}
+
+fn serve(database: &Rc<Database>, stream: Stream, place: OwnedSemaphorePermit) {
+    let served = connection::serve(database.clone(), stream);
+    tokio::task::spawn_local(async move {
+        served.await;
+        drop(place);
+    });
 }
 
 /// Accepting fails when descriptors run out; trying at once again would only burn the time in which some are closed.

@@ -82,6 +82,28 @@ impl Session {
                 self.portals.clear();
                 "DISCARD ALL"
             }
+            Request::Deallocate(None) => {
+                self.statements.retain(|name, _| name.is_empty());
+                "DEALLOCATE ALL"
+            }
+            Request::Deallocate(Some(name)) => {
+                if self.statements.remove(name).is_none() {
+                    let message = format!("prepared statement {name:?} does not exist");
+                    return Err(SqlError::new("26000", message).into());
+                }
+                "DEALLOCATE"
+            }
+            Request::Close(None) => {
+                self.portals.clear();
+                "CLOSE CURSOR ALL"
+            }
+            Request::Close(Some(name)) => {
+                if self.portals.remove(name).is_none() {
+                    return Err(SqlError::new("34000", format!("cursor {name:?} does not exist")).into());
+                }
+                "CLOSE CURSOR"
+            }
+            Request::Unlisten => "UNLISTEN",
             Request::Show(name) => return Ok(self.show(name)?),
         };
         Ok(Done::words(words))

@@ -1,0 +1,106 @@
+//! Definitions: made durable by the supervisor, and waited for until what they define can be read.
+
+use std::rc::Rc;
+
+use operators::ViewId;
+use runtime::front::FrontError;
+use sql::catalog::{Change, ObjectKind};
+use sql::{Bound, Definition, Entry, SqlError};
+
+use super::connection::End;
+use super::execute::{BUILDING_PAUSE, Done};
+use super::session::Session;
+use super::statement::Statement;
+use super::stream::Io;
+use super::tag::Tag;
+use super::transaction::State;
+
+/// How often a definition is bound again because another came first.
+const DEFINE_ATTEMPTS_MAX: usize = 100;
+
+impl Session {
+    /// Carries out a definition. It ends when what is new can be read; if that is broken off, it is dropped again.
+    pub(super) async fn define(&mut self, io: &mut Io, statement: &Rc<Statement>) -> Result<Done, SqlError> {
+        let tag = Tag::of_definition(statement.sql());
+        if self.transaction.state() == State::Active {
+            let warning = "a definition takes effect at once and is not undone by ROLLBACK";
+            io.out.notice("WARNING", "25000", warning);
+        }
+        let mut statement = statement.fresh(&self.database)?;
+        for _ in 0..DEFINE_ATTEMPTS_MAX {
+            let Bound::Define(definition) = &statement.prepared.bound else {
+                unreachable!("a definition stays one")
+            };
+            let entry = match definition {
+                Definition::Nothing(notice) => {
+                    io.out.notice("NOTICE", "00000", notice);
+                    return Ok(Done { tag, rows: None });
+                }
+                Definition::Entry(entry) => entry,
+            };
+            if self.database.define(entry).await? {
+                if let Err(error) = self.until_whole(io, entry).await {
+                    return Err(self.take_back(entry, error).await);
+                }
+                return Ok(Done { tag, rows: None });
+            }
+            statement = statement.rebind(&self.database)?;
+        }
+        Err(SqlError::new("40001", "the catalogue keeps changing").hint("Try again."))
+    }
+
+    /// Waits until what an entry makes has all rows that were there before it.
+    async fn until_whole(&mut self, io: &mut Io, entry: &Entry) -> Result<(), SqlError> {
+        let views: Vec<ViewId> = match &entry.change {
+            Change::Create(object) => object.paths.iter().map(|path| ViewId(path.view)).collect(),
+            Change::CreateIndex { path, .. } => vec![ViewId(path.view)],
+            _ => Vec::new(),
+        };
+        for view in views {
+            loop {
+                match self.database.pump.with_front(|front| front.is_whole(view)) {
+                    Ok(true) => break,
+                    Ok(false) => self.interrupt.guard(tokio::time::sleep(BUILDING_PAUSE)).await?,
+                    Err(FrontError::Refused(error)) => {
+                        let notice = format!("it is filled later: {error}");
+                        io.out.notice("WARNING", "57P03", &notice);
+                        break;
+                    }
+                    Err(error) => return Err(SqlError::new("58000", error.to_string())),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops what was made by an entry whose end was not waited for; `why` it was not, with what became of it.
+    async fn take_back(&mut self, entry: &Entry, why: SqlError) -> SqlError {
+        let (kind, name) = match &entry.change {
+            Change::Create(object) => match object.kind {
+                ObjectKind::MaterializedView => ("MATERIALIZED VIEW", &object.name),
+                _ => return why,
+            },
+            Change::CreateIndex { path, .. } => ("INDEX", &path.name),
+            _ => return why,
+        };
+        let drop = format!("DROP {kind} \"{}\"", name.replace('"', "\"\""));
+        match self.run_definition(&drop).await {
+            Ok(()) => why.detail(format!("{name:?} has been dropped again.")),
+            Err(error) => {
+                why.detail(format!("{name:?} is there, since it could not be dropped again: {error}"))
+            }
+        }
+    }
+
+    async fn run_definition(&self, text: &str) -> Result<(), SqlError> {
+        let statement = Statement::bind(&self.database, sql::parse(text)?.pop(), Vec::new())?;
+        for _ in 0..DEFINE_ATTEMPTS_MAX {
+            let statement = statement.rebind(&self.database)?;
+            let Bound::Define(Definition::Entry(entry)) = &statement.prepared.bound else { return Ok(()) };
+            if self.database.define(entry).await? {
+                return Ok(());
+            }
+        }
+        Err(SqlError::new("40001", "the catalogue keeps changing"))
+    }
+}
