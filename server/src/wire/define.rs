@@ -7,7 +7,6 @@ use runtime::front::FrontError;
 use sql::catalog::{Change, ObjectKind};
 use sql::{Bound, Definition, Entry, SqlError};
 
-use super::connection::End;
 use super::execute::{BUILDING_PAUSE, Done};
 use super::session::Session;
 use super::statement::Statement;
