@@ -106,7 +106,7 @@ mod tests {
         let third = p.build().expect("sound");
         assert_eq!(reach(&third, "again"), Reach { rounds: 1, ticks: 2 * slices });
         let gates = |plan: &Plan, name: &str| plan.gates(plan.view(name).expect("there").id).expect("there");
-        assert_eq!(gates(&second, "sizes"), []);
+        assert!(gates(&second, "sizes").is_empty());
         assert_eq!(gates(&second, "later sizes"), [0]);
         assert_eq!(gates(&third, "again"), [1]);
         let mut p = PlanBuilder::extend(third);
