@@ -99,7 +99,7 @@ mod tests {
         let slices = u64::from(SLICE_COUNT);
         assert_eq!(reach(&second, "later sizes"), Reach { rounds: 2, ticks: slices });
         assert_eq!(reach(&second, "sizes"), Reach { rounds: 2, ticks: 0 });
-        let mut p = PlanBuilder::extend(second);
+        let mut p = PlanBuilder::extend(second.clone());
         p.drop_view("later sizes").expect("sound");
         let things = p.table_stream("things").expect("sound");
         p.view("again", things, &["class"], &[]).expect("sound");
@@ -109,7 +109,7 @@ mod tests {
         assert!(gates(&second, "sizes").is_empty());
         assert_eq!(gates(&second, "later sizes"), [0]);
         assert_eq!(gates(&third, "again"), [1]);
-        let mut p = PlanBuilder::extend(third);
+        let mut p = PlanBuilder::extend(third.clone());
         let again = p.view_stream("again").expect("sound");
         p.view("and again", again, &["id"], &[]).expect("sound");
         let fourth = p.build().expect("sound");
