@@ -398,7 +398,8 @@ impl Front {
         bell::fall_asleep(self.page.front(self.slot, FrontWord::Sleeping), wants);
         // What happens from here on is rung for; what has happened before is seen now.
         let has_moved = self.advance_reads() || self.waits.0 & !waits.0 != 0;
-        !has_moved && !self.lanes.iter().any(Lane::has_replies)
+        let has_more = has_moved || self.assemblies.has_finished();
+        !has_more && !self.lanes.iter().any(Lane::has_replies)
     }
 
     /// Takes what the supervisor has said; an error if it has gone.

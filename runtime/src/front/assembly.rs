@@ -103,6 +103,11 @@ impl Assemblies {
         self.finished.extend(completions);
     }
 
+    /// Whether completions wait for the next poll.
+    pub(super) fn has_finished(&self) -> bool {
+        !self.finished.is_empty()
+    }
+
     pub(super) fn take_finished(&mut self, completions: &mut Vec<Completion>) {
         completions.append(&mut self.finished);
     }

@@ -4,7 +4,11 @@ use super::{Board, Life, Wants};
 use crate::clock::ShardId;
 use crate::front::Token;
 use operators::ViewId;
+use operators::plan::Reach;
 use std::collections::BTreeSet;
+
+/// Ways of different lengths, or behind different gates, for which a token is kept.
+const TOKEN_COUNT_MAX: usize = 16;
 
 /// By shard.
 #[derive(Debug, Default)]
@@ -17,8 +21,8 @@ pub(super) struct Shown {
 #[derive(Debug, Default)]
 struct OnShard {
     incarnation: u64,
-    /// Writes that views with that many rounds show, by rounds.
-    tokens: Vec<Token>,
+    /// Writes that views show which are so far from the tables; at most [`TOKEN_COUNT_MAX`].
+    tokens: Vec<(Reach, Token)>,
     /// Views that have all rows that were there before them.
     whole: BTreeSet<ViewId>,
 }
@@ -43,11 +47,15 @@ impl Shown {
     /// The life in which a target shows all that is wanted, if it is known to.
     pub(super) fn life(&self, board: &impl Board, wants: &Wants, target: ShardId) -> Option<u64> {
         let shard = self.shards.get(usize::from(target.0));
-        let rounds = wants.reach.rounds as usize;
         let shows = shard.is_some_and(|shard| {
-            let covers =
-                |token: &Token| wants.token.positions().iter().all(|(a, p)| token.position(*a) >= *p);
-            let known = wants.token.is_empty() || shard.tokens.iter().skip(rounds).any(covers);
+            // A view on a longer way shows more; but it may lie behind other gates, which had to be open when the writes
+            // passed.
+            let covers = |(reach, token): &(Reach, Token)| {
+                reach.rounds >= wants.reach.rounds
+                    && reach.ticks >= wants.reach.ticks
+                    && wants.token.positions().iter().all(|(a, p)| token.position(*a) >= *p)
+            };
+            let known = wants.token.is_empty() || shard.tokens.iter().any(covers);
             known && (wants.reach.ticks == 0 || shard.whole.contains(&wants.view))
         });
         match board.life(target) {
@@ -71,11 +79,14 @@ impl Shown {
         if shard.incarnation != incarnation {
             *shard = OnShard { incarnation, ..OnShard::default() };
         }
-        let rounds = wants.reach.rounds as usize;
-        if shard.tokens.len() <= rounds {
-            shard.tokens.resize_with(rounds + 1, Token::default);
+        match shard.tokens.iter_mut().find(|(reach, _)| *reach == wants.reach) {
+            Some((_, token)) => token.merge(&wants.token),
+            None => {
+                // What is forgotten is seen anew.
+                shard.tokens.truncate(TOKEN_COUNT_MAX - 1);
+                shard.tokens.insert(0, (wants.reach, wants.token.clone()));
+            }
         }
-        shard.tokens[rounds].merge(&wants.token);
         if wants.reach.ticks > 0 && shard.whole.insert(wants.view) {
             self.whole.insert(wants.view);
         }

@@ -35,8 +35,8 @@ impl Teller {
             if count == count_max {
                 break;
             }
-            // A word of the life before must not stand for one of this life.
-            let value = value_of(shard, links, word).or(self.told[place]).unwrap_or(0);
+            // A shard alone has no rings; and no word of the life before may stand for one of this life.
+            let value = value_of(shard, links, word).unwrap_or(0);
             if self.told[place] != Some(value) {
                 self.told[place] = Some(value);
                 board.set(me, word, value);
@@ -58,7 +58,7 @@ fn words(shards: u16, me: ShardId) -> impl Iterator<Item = (usize, Word)> {
     (0..).zip(OWN_WORDS).chain(peers.flat_map(of_peer))
 }
 
-/// What a word is now; none if it stays as it is.
+/// What a word is now; none if there is no such ring.
 fn value_of(shard: &Shard, links: &Links, word: Word) -> Option<u64> {
     let consumed = |link| Some(shard.cut().get(link));
     match word {
@@ -69,7 +69,10 @@ fn value_of(shard: &Shard, links: &Links, word: Word) -> Option<u64> {
         Word::Control => consumed(Link::Control),
         Word::Consumed(other) => consumed(Link::Shard(other)),
         Word::Newest(other) => links.newest_label(other).map(|label| label.0),
-        // What waits in the outbox is not on the ring.
-        Word::Published(other) => shard.outgoing(Receiver::Shard(other)).is_none().then_some(shard.label().0),
+        // What waits in the outbox is not on the ring; all before it is.
+        Word::Published(other) => {
+            let waiting = shard.outgoing(Receiver::Shard(other));
+            Some(waiting.map_or(shard.label().0, |(label, _)| label.0 - 1))
+        }
     }
 }
