@@ -341,7 +341,7 @@ impl<'a> Iterator for Parts<'a> {
     }
 }
 
-fn members<'a>(json: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+fn members(json: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut parts = Parts::of(json);
     std::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
 }

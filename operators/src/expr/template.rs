@@ -14,9 +14,9 @@ use crate::value::{Datum, Type};
 /// A function of a template whose result is NULL when any argument is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TemplateFunction {
-    ToCharTime,
-    ToCharNumber,
-    ToTimestamp,
+    CharOfTime,
+    CharOfNumber,
+    TimestampOf,
 }
 
 pub(super) const SIGNATURES: &[Signature] = {
@@ -25,9 +25,9 @@ pub(super) const SIGNATURES: &[Signature] = {
         signature(name, Function::Template(function), takes, 0, Some(gives))
     }
     &[
-        of("to_char_time", T::ToCharTime, &[TIMESTAMP, TEXT], Type::Text),
-        of("to_char_number", T::ToCharNumber, &[NUMERIC, TEXT], Type::Text),
-        of("to_timestamp_by", T::ToTimestamp, &[TEXT, TEXT], Type::Timestamp),
+        of("to_char_time", T::CharOfTime, &[TIMESTAMP, TEXT], Type::Text),
+        of("to_char_number", T::CharOfNumber, &[NUMERIC, TEXT], Type::Text),
+        of("to_timestamp_by", T::TimestampOf, &[TEXT, TEXT], Type::Timestamp),
     ]
 };
 
@@ -55,13 +55,13 @@ impl TemplateFunction {
     pub(super) fn call<'a>(self, arguments: &[Datum<'a>], scratch: &'a Scratch) -> Option<Datum<'a>> {
         match (self, arguments) {
             (_, [_, Datum::Text(template)]) if template.len() > TEMPLATE_BYTES_MAX => None,
-            (Self::ToCharTime, [Datum::Timestamp(time), Datum::Text(template)]) => {
+            (Self::CharOfTime, [Datum::Timestamp(time), Datum::Text(template)]) => {
                 made(&time_text(*time, template)?, scratch.texts())
             }
-            (Self::ToCharNumber, [Datum::Numeric(value), Datum::Text(template)]) => {
+            (Self::CharOfNumber, [Datum::Numeric(value), Datum::Text(template)]) => {
                 made(&number_text(*value, template)?, scratch.texts())
             }
-            (Self::ToTimestamp, [Datum::Text(text), Datum::Text(template)]) => {
+            (Self::TimestampOf, [Datum::Text(text), Datum::Text(template)]) => {
                 read_time(text, template).map(Datum::Timestamp)
             }
             _ => unreachable!("{self:?} does not take {arguments:?}"),

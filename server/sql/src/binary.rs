@@ -280,7 +280,7 @@ fn decode_numeric(bytes: &[u8], ty: SqlType) -> Result<Decimal> {
     }
     let digits = digits.chunks_exact(2).map(|pair| <[u8; 2]>::try_from(pair).map_or(0, u16::from_be_bytes));
     let mut text = String::from(if negative { "-" } else { "" });
-    let mut place = weight.min(WEIGHT_MAX + 1).max(-1);
+    let mut place = weight.clamp(-1, WEIGHT_MAX + 1);
     // Zeros between the point and the first digit.
     let zeros = (-1 - weight).clamp(0, -WEIGHT_MIN);
     if weight < 0 {

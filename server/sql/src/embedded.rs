@@ -150,7 +150,7 @@ impl Planner<'_> {
             (self.can_be_null(source.stream, &left), self.can_be_null(stream, &right));
         let name = self.hidden_name("in");
         let keys = self.map(stream, vec![(name, right.clone())])?;
-        let found = col_at(self.marked(source, keys, &[left.clone()])? as u32);
+        let found = col_at(self.marked(source, keys, std::slice::from_ref(&left))? as u32);
         let mut unknown = Vec::new();
         if right_null {
             let nulls = self.filtered(stream, &[right.is_null()])?;

@@ -157,11 +157,11 @@ impl<'a> Binder<'a> {
         };
         let (array, element) = self.typed_array(root)?;
         let text = call("array_get", [array, self.bind_as(index, SqlType::Integer)?]);
-        self.from_text(text, element)
+        self.element_of_text(text, element)
     }
 
     /// An element of an array as a value of its type.
-    fn from_text(&self, text: Expr, element: Element) -> Result<Typed> {
+    fn element_of_text(&self, text: Expr, element: Element) -> Result<Typed> {
         match element.ty() {
             ty @ (SqlType::Text | SqlType::Varchar(_) | SqlType::Uuid | SqlType::Jsonb) => {
                 Ok(Typed::new(text, ty))
