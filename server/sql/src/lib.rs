@@ -45,15 +45,25 @@
 //!
 //! - In a view an expression that has no value on a row (a division by zero, a result out of range, a cast of a text that
 //!   is no number) gives NULL. In INSERT, UPDATE and lookups it is an error.
-//! - Numeric has 28 digits; a quotient has as many as that, and the scale of a numeric without one is not kept.
-//! - Times have no zone but UTC; there are no intervals but constants that are added to a time; `extract(epoch from a - b)`
-//!   is the difference of two times in seconds.
+//! - Numeric has 28 digits, neither NaN nor infinity, and the scale of a numeric without one is not kept: 2.50 is shown as
+//!   2.5. A quotient has as many digits as PostgreSQL gives it. `sqrt`, `ln`, `exp` and `power` are those of doubles.
+//! - Times have no zone but UTC. Intervals that are equal but are written otherwise (`1 day`, `24 hours`) compare as equal,
+//!   and are two groups.
+//! - jsonb has no order but that of its text, and numbers of different scale are not equal there but in `@>`.
+//! - Arrays have one dimension. `array_agg` without ORDER BY is in the order of the values. There are no slices, no `||` of
+//!   arrays and no `unnest`.
+//! - Regular expressions take time linear in the text: no references back, no looking around, and of alternatives the first
+//!   that matches. `\d` and `\w` know letters and digits of all scripts, `[[:alpha:]]` those of ASCII.
 //! - Text is ordered by its bytes.
-//! - Rounding a double is half away from zero.
 //! - An aggregate without GROUP BY has no row while its input is empty for a view made from it; reading it by itself
 //!   gives the row that SQL asks for.
 //! - `INSERT ... ON CONFLICT DO UPDATE` sets every column outside of the key to `excluded`.
 //! - `row_number()` can be compared with a number by the query around it, and shown only where it is one number.
+//! - A subquery as a value has one row at most by its form: an aggregate, a whole key compared with columns of the query
+//!   around it, or LIMIT 1. A subquery names columns of the query around it in equalities only. It stands in WHERE, and in
+//!   the list and the order of a query without groups.
+//! - Refused by name: LATERAL, WITH RECURSIVE, EXCEPT ALL, INTERSECT ALL, VALUES and functions in FROM, window functions but
+//!   `row_number()`, ordered-set aggregates.
 //! - Names in `public` only; a unique constraint is the primary key.
 #![forbid(unsafe_code)]
 
