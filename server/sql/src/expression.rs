@@ -131,7 +131,7 @@ impl<'a> Binder<'a> {
             Ast::Case { operand, conditions, else_result, .. } => {
                 self.case(operand.as_deref(), conditions, else_result.as_deref())
             }
-            _ => function::bind_special(self, ast),
+            _ => crate::special::bind_special(self, ast),
         }
     }
 

@@ -4,7 +4,7 @@
 use crate::catalog::Catalog;
 use crate::error::{Result, SqlError};
 use crate::evaluate::{Context, no_value};
-use crate::lookup::{KEYS_MAX, key_values};
+use crate::lookup::{all_keys, key_values};
 use crate::parameters::NOW;
 use crate::planner::Inlet;
 use crate::scan::Source;
@@ -138,31 +138,7 @@ fn placed(expr: &Expr, context: &Context<'_>) -> Expr {
 
 /// All keys with these values of their columns; none if they are too many to be looked up.
 fn keys(columns: &[Vec<Expr>], context: &Context<'_>) -> Result<Option<Rows>> {
-    let mut keys: Vec<Vec<Literal>> = vec![Vec::new()];
-    for column in columns {
-        let mut values: Vec<Literal> = Vec::new();
-        for expr in column {
-            let value = constant(&placed(expr, context))?;
-            if value != Literal::Null && !values.contains(&value) {
-                values.push(value);
-            }
-        }
-        if keys.len() * values.len() > KEYS_MAX {
-            return Ok(None);
-        }
-        let with = |key: &Vec<Literal>| -> Vec<Vec<Literal>> {
-            values.iter().map(|value| key.iter().chain([value]).cloned().collect()).collect()
-        };
-        keys = keys.iter().flat_map(with).collect();
-    }
-    let mut rows = Rows::new();
-    let mut builder = RowBuilder::new();
-    for key in keys {
-        builder.start(key.len());
-        key.iter().for_each(|value| builder.push(value.datum()));
-        rows.push(builder.finish());
-    }
-    Ok(Some(rows))
+    all_keys(columns.iter().map(|column| column.iter().map(|expr| constant(&placed(expr, context)))))
 }
 
 /// The value of an expression without columns.

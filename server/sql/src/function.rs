@@ -5,13 +5,11 @@ use crate::expression::Binder;
 use crate::names::object_name;
 use crate::parameters::Parameters;
 use crate::sql_type::{Element, SqlType};
+use crate::time_function::{date_trunc, extract, time};
 use crate::typed::{Typed, cast, limit, printed, unify};
 use operators::Type;
 use operators::expr::{ArithmeticOp, Expr, Literal, call, coalesce, lit};
-use sqlparser::ast::{
-    CeilFloorKind, DateTimeField, Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    TrimWhereField,
-};
+use sqlparser::ast::{Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArguments};
 
 /// What an argument is converted to.
 #[derive(Clone, Copy)]
@@ -445,16 +443,12 @@ fn numeric(binder: &Binder<'_>, argument: &Ast) -> Result<Expr> {
     }
 }
 
-fn time(binder: &Binder<'_>, argument: &Ast) -> Result<(Expr, SqlType)> {
-    let typed = binder.bind(argument)?;
-    match typed.known() {
-        Some(ty) if ty.is_time() => Ok((typed.expr, ty)),
-        Some(other) => Err(SqlError::new("42883", format!("a date or timestamp is needed, not {other}"))),
-        None => Ok((typed.convert(SqlType::Timestamp, binder.parameters)?, SqlType::Timestamp)),
-    }
-}
-
-fn number_function(binder: &Binder<'_>, name: &str, number: &Ast, digits: &[Ast]) -> Result<Typed> {
+pub(crate) fn number_function(
+    binder: &Binder<'_>,
+    name: &str,
+    number: &Ast,
+    digits: &[Ast],
+) -> Result<Typed> {
     let typed = binder.bind(number)?;
     let given = typed.known().unwrap_or(SqlType::Double).bare();
     if !given.is_number() {
@@ -479,162 +473,4 @@ fn number_function(binder: &Binder<'_>, name: &str, number: &Ast, digits: &[Ast]
     };
     let name = if name == "trunc" { "trunc_digits" } else { name };
     Ok(Typed::new(call(name, [expr, binder.bind_as(digits, SqlType::Integer)?]), ty))
-}
-
-fn date_trunc(binder: &Binder<'_>, unit: &Ast, argument: &Ast) -> Result<Typed> {
-    let Ast::Value(unit) = unit else {
-        return Err(SqlError::unsupported("date_trunc with a unit that is no constant"));
-    };
-    let unit = unit.value.clone().into_string().unwrap_or_default().to_lowercase();
-    let units = [
-        "microseconds",
-        "milliseconds",
-        "second",
-        "minute",
-        "hour",
-        "day",
-        "week",
-        "month",
-        "quarter",
-        "year",
-        "decade",
-        "century",
-        "millennium",
-    ];
-    if !units.contains(&unit.as_str()) {
-        return Err(SqlError::new("22023", format!("date_trunc knows no unit {unit:?}"))
-            .hint(format!("There are: {}.", units.join(", "))));
-    }
-    let (time, ty) = time(binder, argument)?;
-    let ty = if ty == SqlType::TimestampTz { ty } else { SqlType::Timestamp };
-    Ok(Typed::new(operators::expr::date_trunc(&unit, time), ty))
-}
-
-fn extract(binder: &Binder<'_>, field: &str, argument: &Ast) -> Result<Expr> {
-    let field = field.to_lowercase();
-    let field = match field.as_str() {
-        "years" | "months" | "days" | "hours" | "minutes" | "seconds" => &field[..field.len() - 1],
-        field => field,
-    };
-    let fields = [
-        "millennium",
-        "century",
-        "decade",
-        "year",
-        "isoyear",
-        "quarter",
-        "month",
-        "week",
-        "day",
-        "hour",
-        "minute",
-        "second",
-        "milliseconds",
-        "microseconds",
-        "dow",
-        "isodow",
-        "doy",
-        "julian",
-        "epoch",
-    ];
-    if !fields.contains(&field) {
-        return Err(SqlError::new("22023", format!("extract knows no field {field:?}"))
-            .hint(format!("There are: {}.", fields.join(", "))));
-    }
-    let typed = binder.bind(argument)?;
-    if typed.known() == Some(SqlType::Interval) {
-        return Ok(call("interval_part", [lit(field), typed.expr]));
-    }
-    Ok(operators::expr::extract(field, time(binder, argument)?.0))
-}
-
-/// What has a syntax of its own.
-pub(crate) fn bind_special(binder: &Binder<'_>, ast: &Ast) -> Result<Typed> {
-    match ast {
-        Ast::Extract { field, expr, .. } => {
-            let field = match field {
-                DateTimeField::Custom(name) => name.value.clone(),
-                other => other.to_string(),
-            };
-            Ok(Typed::new(extract(binder, &field, expr)?.cast(Type::Numeric), SqlType::Numeric(None)))
-        }
-        Ast::Ceil { expr, field } | Ast::Floor { expr, field } => {
-            if !matches!(field, CeilFloorKind::DateTimeField(DateTimeField::NoDateTime)) {
-                return Err(SqlError::unsupported(ast.to_string()));
-            }
-            let name = if matches!(ast, Ast::Ceil { .. }) { "ceil" } else { "floor" };
-            number_function(binder, name, expr, &[])
-        }
-        Ast::Position { expr, r#in } => {
-            let needle = binder.bind_as(expr, SqlType::Text)?;
-            let text = binder.bind_as(r#in, SqlType::Text)?;
-            Ok(Typed::new(call("strpos", [text, needle]), SqlType::Integer))
-        }
-        Ast::Substring { expr, substring_from, substring_for, .. } => {
-            if let (Some(pattern), None) = (substring_from, substring_for)
-                && let pattern = binder.bind(pattern)?
-                && pattern.known().is_none_or(SqlType::is_text)
-            {
-                let pattern = pattern.convert(SqlType::Text, binder.parameters)?;
-                check_pattern(&pattern, "")?;
-                let text = binder.bind_as(expr, SqlType::Text)?;
-                return Ok(Typed::new(call("regexp_substring", [text, pattern]), SqlType::Text));
-            }
-            let mut list = vec![binder.bind_as(expr, SqlType::Text)?];
-            list.push(match substring_from {
-                Some(from) => binder.bind_as(from, SqlType::Integer)?,
-                None => lit(1),
-            });
-            if let Some(count) = substring_for {
-                list.push(binder.bind_as(count, SqlType::Integer)?);
-            }
-            Ok(Typed::new(call("substr", list), SqlType::Text))
-        }
-        Ast::Trim { trim_where, trim_what, expr, trim_characters } => {
-            let name = match trim_where {
-                None | Some(TrimWhereField::Both) => "btrim",
-                Some(TrimWhereField::Leading) => "ltrim",
-                Some(TrimWhereField::Trailing) => "rtrim",
-            };
-            let mut list = vec![binder.bind_as(expr, SqlType::Text)?];
-            let characters = trim_characters.as_deref().and_then(|list| list.first());
-            if let Some(what) = trim_what.as_deref().or(characters) {
-                list.push(binder.bind_as(what, SqlType::Text)?);
-            }
-            Ok(Typed::new(call(name, list), SqlType::Text))
-        }
-        Ast::AtTimeZone { timestamp, time_zone } => at_time_zone(binder, timestamp, time_zone),
-        Ast::Interval(constant) => crate::interval::constant(constant),
-        Ast::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
-            let mut list = vec![
-                binder.bind_as(expr, SqlType::Text)?,
-                binder.bind_as(overlay_what, SqlType::Text)?,
-                binder.bind_as(overlay_from, SqlType::Integer)?,
-            ];
-            if let Some(count) = overlay_for {
-                list.push(binder.bind_as(count, SqlType::Integer)?);
-            }
-            Ok(Typed::new(call("overlay", list), SqlType::Text))
-        }
-        Ast::InSubquery { .. } | Ast::Exists { .. } => Err(SqlError::unsupported("a subquery in this place")
-            .hint("IN and EXISTS stand in WHERE, joined by AND to what else is there.")),
-        Ast::Subquery(_) => {
-            Err(SqlError::unsupported("a subquery as a value").hint("Join with the subquery instead."))
-        }
-        _ => Err(SqlError::unsupported(format!("the expression {ast}"))),
-    }
-}
-
-/// There is one time zone; between the two kinds of timestamp nothing changes in it.
-fn at_time_zone(binder: &Binder<'_>, timestamp: &Ast, zone: &Ast) -> Result<Typed> {
-    let utc = matches!(zone, Ast::Value(value)
-        if matches!(value.value.clone().into_string().unwrap_or_default().to_ascii_lowercase().as_str(), "utc" | "gmt" | "z"));
-    if !utc {
-        return Err(SqlError::unsupported("a time zone other than UTC"));
-    }
-    let (time, ty) = time(binder, timestamp)?;
-    Ok(match ty {
-        SqlType::TimestampTz => Typed::new(time, SqlType::Timestamp),
-        _ => Typed::new(time.cast(Type::Timestamp), SqlType::TimestampTz),
-    })
 }

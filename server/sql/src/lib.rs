@@ -85,6 +85,8 @@ mod function;
 mod interval;
 mod parameters;
 mod scope;
+mod special;
+mod time_function;
 mod typed;
 
 // Queries.

@@ -188,33 +188,9 @@ impl Lookup {
     /// The keys to look up, each once. A key with a NULL is none, since NULL equals nothing.
     pub fn keys(&self, context: &Context<'_>) -> Result<Rows> {
         crate::evaluate::check_parameters(&self.parameters, context)?;
-        let mut keys: Vec<Vec<Literal>> = vec![Vec::new()];
-        for column in &self.keys {
-            let mut values: Vec<Literal> = Vec::new();
-            for cell in column {
-                let value = cell.value(None, context)?;
-                if value != Literal::Null && !values.contains(&value) {
-                    values.push(value);
-                }
-            }
-            if keys.len() * values.len() > KEYS_MAX {
-                return Err(SqlError::new("54000", format!("a statement looks up at most {KEYS_MAX} keys")));
-            }
-            keys = keys
-                .iter()
-                .flat_map(|key| {
-                    values.iter().map(move |value| key.iter().cloned().chain([value.clone()]).collect())
-                })
-                .collect();
-        }
-        let mut rows = Rows::new();
-        let mut builder = RowBuilder::new();
-        for key in keys {
-            builder.start(key.len());
-            key.iter().for_each(|value| builder.push(value.datum()));
-            rows.push(builder.finish());
-        }
-        Ok(rows)
+        let columns = self.keys.iter().map(|column| column.iter().map(|cell| cell.value(None, context)));
+        let too_many = || SqlError::new("54000", format!("a statement looks up at most {KEYS_MAX} keys"));
+        all_keys(columns)?.ok_or_else(too_many)
     }
 
     /// The most rows of a key that are needed.
@@ -277,4 +253,37 @@ impl Lookup {
         }
         Ok(true)
     }
+}
+
+/// All keys with these values of their columns, each once, without those that have a NULL; none if they are more than
+/// [`KEYS_MAX`].
+pub(crate) fn all_keys<C>(columns: impl Iterator<Item = C>) -> Result<Option<Rows>>
+where
+    C: Iterator<Item = Result<Literal>>,
+{
+    let mut keys: Vec<Vec<Literal>> = vec![Vec::new()];
+    for column in columns {
+        let mut values: Vec<Literal> = Vec::new();
+        for value in column {
+            let value = value?;
+            if value != Literal::Null && !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        if keys.len() * values.len() > KEYS_MAX {
+            return Ok(None);
+        }
+        let with = |key: &Vec<Literal>| -> Vec<Vec<Literal>> {
+            values.iter().map(|value| key.iter().chain([value]).cloned().collect()).collect()
+        };
+        keys = keys.iter().flat_map(with).collect();
+    }
+    let mut rows = Rows::new();
+    let mut builder = RowBuilder::new();
+    for key in keys {
+        builder.start(key.len());
+        key.iter().for_each(|value| builder.push(value.datum()));
+        rows.push(builder.finish());
+    }
+    Ok(Some(rows))
 }
