@@ -93,9 +93,11 @@ fn fronts_know_what_shards_do() {
     for story in 0..100 {
         client.vote([(story, 1)]);
     }
+    // Shards tell what they have counted after they have replied.
+    let rows_written = || client.front.shard_reports().iter().map(|shard| shard.rows_written).sum::<u64>();
+    until("all rows are counted", || rows_written() == 200);
     let reports = client.front.shard_reports();
     assert_eq!(reports.len(), usize::from(SHARDS));
-    assert_eq!(reports.iter().map(|shard| shard.rows_written).sum::<u64>(), 200);
     for (report, status) in reports.iter().zip(supervisor.status()) {
         assert_eq!((report.shard, report.pid, report.phase), (status.shard, status.pid, Phase::Running));
         assert_eq!((report.incarnation, report.deaths), (1, 0));
