@@ -208,7 +208,8 @@ fn accepted(known: &Known, value: &str) -> Result<Result<String, &'static str>, 
         Accept::Stays(_) if value.eq_ignore_ascii_case(known.value) => Ok(Ok(known.value.to_owned())),
         Accept::Stays(why) => Ok(Err(why)),
         Accept::One(allowed) => {
-            let word = value.trim().to_ascii_lowercase();
+            // Some drivers send the value of a start-up parameter in the quotes that SET would have.
+            let word = value.trim().trim_matches('\'').to_ascii_lowercase();
             if !allowed.contains(&word.as_str()) {
                 return Err(invalid().hint(format!("It can be: {}.", allowed.join(", "))));
             }
@@ -255,6 +256,7 @@ mod tests {
         assert!(matches!(settings.set("timezone", "Europe/Vienna"), Ok(Changed::Ignored(_))));
         assert_eq!(settings.set("nonsense", "1").expect_err("unknown").sqlstate, "42704");
         assert_eq!(settings.set("server_version", "1").expect_err("fixed").sqlstate, "55P02");
+        assert!(settings.set("client_encoding", "'utf-8'").is_ok());
         assert_eq!(settings.set("client_encoding", "LATIN1").expect_err("refused").sqlstate, "22023");
     }
 }
