@@ -15,6 +15,8 @@ const DATA_DEFAULT: &str = "./sakia-data";
 const URL_DEFAULT: &str = "postgres://sakia@127.0.0.1:5433/sakia";
 /// Where clients are listened for when nothing is given.
 const LISTEN_DEFAULT: &str = "127.0.0.1:5433";
+/// Where health and figures are told over HTTP when nothing is given.
+const HTTP_DEFAULT: &str = "127.0.0.1:8433";
 /// Most shards of one machine: ring files grow with its square.
 const SHARDS_MAX: i64 = 256;
 
@@ -77,6 +79,12 @@ pub struct ServeOptions {
     /// Processes that serve clients; connections are spread over them.
     #[arg(long, value_name = "COUNT", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub fronts: u16,
+    /// Where to answer over HTTP: /health, /ready and /metrics.
+    #[arg(long, value_name = "ADDRESS", default_value = HTTP_DEFAULT)]
+    pub http: SocketAddr,
+    /// Do not answer over HTTP.
+    #[arg(long, conflicts_with = "http")]
+    pub no_http: bool,
     /// How clients reach the server.
     #[command(flatten)]
     pub clients: ClientOptions,
@@ -116,14 +124,31 @@ pub struct FrontOptions {
 impl ClientOptions {
     /// Refuses to listen where strangers can connect, unless that was said to be meant.
     pub fn check_exposure(&self) -> Result<(), Error> {
-        match self.listen.iter().find(|address| !address.ip().is_loopback()) {
-            Some(address) if !self.insecure => Err(Error::Exposed { address: *address }),
-            _ => Ok(()),
-        }
+        self.listen.iter().try_for_each(|address| self.check_address(*address))
+    }
+
+    fn check_address(&self, address: SocketAddr) -> Result<(), Error> {
+        if self.insecure || address.ip().is_loopback() { Ok(()) } else { Err(Error::Exposed { address }) }
     }
 }
 
 impl ServeOptions {
+    /// Refuses to listen where strangers can connect, unless that was said to be meant.
+    pub fn check_exposure(&self) -> Result<(), Error> {
+        self.clients.check_exposure()?;
+        if self.no_http { Ok(()) } else { self.clients.check_address(self.http) }
+    }
+
+    /// The arguments of the process that answers over HTTP, if there is to be one.
+    pub fn http_arguments(&self) -> Option<Vec<String>> {
+        let arguments = || {
+            ["http", "--data", &self.data.display().to_string(), "--listen", &self.http.to_string()]
+                .map(str::to_owned)
+                .into()
+        };
+        (!self.no_http).then(arguments)
+    }
+
     /// The arguments of each front. Only the first has the Unix socket, as two cannot listen on one.
     pub fn front_arguments(&self) -> Vec<Vec<String>> {
         let listen = self.clients.listen.iter();

@@ -73,6 +73,12 @@ pub enum Error {
         /// As it was given.
         address: std::net::SocketAddr,
     },
+    /// A process that serves clients did not come up; what it printed says why.
+    #[error("a front has ended instead of serving: {end}")]
+    FrontEnded {
+        /// How.
+        end: String,
+    },
     /// Another process has the address, or it is not this machine's.
     #[error("cannot listen on {address}: {source}")]
     Listen {

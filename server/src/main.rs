@@ -16,7 +16,6 @@ mod cli;
 mod demo;
 mod doctor;
 mod error;
-mod fronts;
 mod http;
 mod serve;
 mod shell;
@@ -37,17 +36,13 @@ fn main() -> ExitCode {
         Some(Command::Demo(options)) => demo::run(&options),
         Some(Command::Doctor(options)) => Ok(doctor::run(&options)),
         Some(Command::Sql(options)) => shell::run(&options),
-        Some(Command::Http(options)) => http::run(&options.data, options.listen).map(|()| ExitCode::SUCCESS),
+        Some(Command::Http(options)) => beside_shards(|| http::run(&options.data, options.listen)),
         Some(Command::Bench(command)) => bench::run(&command).map_err(Error::from),
         Some(Command::Sim(arguments)) => Ok(exit_code(runtime::sim::cli::execute(&arguments))),
-        Some(Command::Front(options)) => {
-            signals::leave_to_supervisor();
-            options
-                .clients
-                .check_exposure()
-                .and_then(|()| wire::run(&options.into()))
-                .map(|()| ExitCode::SUCCESS)
-        }
+        Some(Command::Front(options)) => beside_shards(|| {
+            options.clients.check_exposure()?;
+            wire::run(&options.into())
+        }),
         Some(Command::Shard { arguments }) => {
             signals::leave_to_supervisor();
             Ok(runtime::live::shard_main(arguments))
@@ -57,6 +52,15 @@ fn main() -> ExitCode {
         eprintln!("sakia: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// The life of a process that the supervisor starts and ends.
+fn beside_shards(run: impl FnOnce() -> Result<(), Error>) -> Result<ExitCode, Error> {
+    signals::leave_to_supervisor();
+    if runtime::live::live_with_supervisor() {
+        run()?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn exit_code(code: i32) -> ExitCode {

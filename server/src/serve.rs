@@ -6,12 +6,11 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use runtime::live::{Options, StartError, Supervisor};
+use runtime::live::{FrontCommand, FrontStatus, Options, StartError, Supervisor};
 
 use crate::cli::ServeOptions;
 use crate::doctor;
 use crate::error::Error;
-use crate::fronts::Fronts;
 use crate::signals::{Stop, signal_name};
 
 /// How often the loop looks for news.
@@ -19,12 +18,13 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
-    options.clients.check_exposure()?;
+    options.check_exposure()?;
     doctor::require_startable()?;
     let stop = Stop::listen()?;
     let mut start = Options::new(&options.data, options.shards.unwrap_or_else(doctor::core_count));
     start.stall_timeout = options.stall_timeout;
     start.cores = doctor::core_ids();
+    start.fronts = fronts(options)?;
     let supervisor = match Supervisor::start(start.clone()) {
         // One shard per core is only what a new folder gets; an old one keeps what it has.
         Err(StartError::ShardCount { existing, .. }) if options.shards.is_none() => {
@@ -33,25 +33,43 @@ pub fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
         }
         started => started?,
     };
-    // They replay their logs first, which may take a while; a signal ends that as well.
-    while !supervisor.wait_serving(TICK) {
-        if let Some(request) = stop.wait(Duration::ZERO) {
+    // Shards replay their logs first, which may take a while; a signal ends that as well.
+    while !(supervisor.wait_serving(TICK) && all_listen(&supervisor)?) {
+        if let Some(request) = stop.wait(TICK) {
             println!("{}: stopped before all shards served", request.name());
             supervisor.stop();
             return Ok(ExitCode::SUCCESS);
         }
     }
-    let mut fronts = Fronts::start(options.front_arguments())?;
-    announce(&start, &supervisor, &fronts.addresses());
-    watch(&supervisor, &mut fronts, &stop);
-    drop(fronts);
+    announce(options, &start, &supervisor);
+    watch(&supervisor, &stop);
     supervisor.stop();
     println!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
+/// The processes beside the shards: those that serve clients, then the one that answers over HTTP.
+fn fronts(options: &ServeOptions) -> Result<Vec<FrontCommand>, Error> {
+    let program = std::env::current_exe()
+        .map_err(|source| Error::System { what: "the program's own file cannot be found", source })?;
+    let command = |arguments: Vec<String>| FrontCommand {
+        program: program.clone(),
+        args: arguments.into_iter().map(Into::into).collect(),
+    };
+    Ok(options.front_arguments().into_iter().chain(options.http_arguments()).map(command).collect())
+}
+
+/// Whether all fronts have said where they listen; an error if one has ended instead, having said why.
+fn all_listen(supervisor: &Supervisor) -> Result<bool, Error> {
+    let status = supervisor.front_status();
+    match status.iter().filter(|front| front.said.is_none()).find_map(|front| front.last_end.as_ref()) {
+        Some(end) => Err(Error::FrontEnded { end: end.clone() }),
+        None => Ok(status.iter().all(|front| front.said.is_some())),
+    }
+}
+
 /// Says what runs where.
-fn announce(options: &Options, supervisor: &Supervisor, fronts: &[(u32, String)]) {
+fn announce(serve: &ServeOptions, options: &Options, supervisor: &Supervisor) {
     println!("sakia {} serves {}", env!("CARGO_PKG_VERSION"), supervisor.folder().display());
     println!("  supervisor  pid {}", std::process::id());
     for status in supervisor.status() {
@@ -64,19 +82,26 @@ fn announce(options: &Options, supervisor: &Supervisor, fronts: &[(u32, String)]
             println!("    is down: {why}");
         }
     }
-    for (pid, addresses) in fronts {
-        println!("  front       pid {pid}, listens on {addresses}");
+    for (number, front) in supervisor.front_status().iter().enumerate() {
+        let what = if number < usize::from(serve.fronts) { "front" } else { "http" };
+        println!("  {what:<10}  {}", whereabouts(front));
     }
     println!("ready");
 }
 
+fn whereabouts(front: &FrontStatus) -> String {
+    let pid = front.pid.map_or("none".to_owned(), |pid| pid.to_string());
+    format!("pid {pid}, listens on {}", front.said.as_deref().unwrap_or("nothing"))
+}
+
 /// Tells the news until a signal comes.
-fn watch(supervisor: &Supervisor, fronts: &mut Fronts, stop: &Stop) {
+fn watch(supervisor: &Supervisor, stop: &Stop) {
     let mut told = 0;
+    let mut fronts = supervisor.front_status();
     let mut down = vec![false; usize::from(supervisor.shards())];
     loop {
         let request = stop.wait(TICK);
-        fronts.watch(|news| println!("{news}"));
+        tell_of_fronts(&mut fronts, supervisor.front_status());
         let recoveries = supervisor.recoveries();
         for recovery in &recoveries[told..] {
             println!(
@@ -98,4 +123,18 @@ fn watch(supervisor: &Supervisor, fronts: &mut Fronts, stop: &Stop) {
             return;
         }
     }
+}
+
+/// Tells of fronts that have ended, and of those that listen again.
+fn tell_of_fronts(known: &mut Vec<FrontStatus>, now: Vec<FrontStatus>) {
+    for (before, now) in known.iter().zip(&now) {
+        let has_ended = now.starts > before.starts || before.pid.is_some() && now.pid.is_none();
+        if let (true, Some(end)) = (has_ended, &now.last_end) {
+            println!("a front has ended: {end}");
+        }
+        if now.said.is_some() && (before.said.is_none() || now.starts > before.starts) {
+            println!("a front again: {}", whereabouts(now));
+        }
+    }
+    *known = now;
 }

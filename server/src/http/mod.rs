@@ -6,9 +6,11 @@
 mod metrics;
 
 use std::convert::Infallible;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -47,8 +49,13 @@ pub fn run(data: &Path, listen: SocketAddr) -> Result<(), Error> {
     let runtime = runtime.map_err(system("no event loop"))?;
     LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind(listen).await;
-        let listener = listener.map_err(|source| Error::Listen { address: listen.to_string(), source })?;
-        accept(listener, page).await
+        let failed = |source| Error::Listen { address: listen.to_string(), source };
+        let listener = listener.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        // Whoever started this reads one line; if nobody does, the line is for nobody.
+        let _ = writeln!(std::io::stdout(), "{address}");
+        accept(listener, page).await;
+        Ok(())
     })
 }
 
@@ -58,18 +65,15 @@ struct Watched {
     data: PathBuf,
 }
 
-async fn accept(listener: TcpListener, watched: Rc<Watched>) -> Result<(), Error> {
-    let places = Rc::new(Semaphore::new(CONNECTIONS_MAX));
+async fn accept(listener: TcpListener, watched: Rc<Watched>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let place = Rc::clone(&places);
-        // The semaphore is never closed.
-        let Ok(()) = place.acquire().await.map(tokio::sync::SemaphorePermit::forget) else { return Ok(()) };
+        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
         let Ok((stream, _)) = listener.accept().await else {
-            places.add_permits(1);
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let (watched, places) = (Rc::clone(&watched), Rc::clone(&places));
+        let watched = Rc::clone(&watched);
         tokio::task::spawn_local(async move {
             let service = service_fn(|request| {
                 let response = answer(&watched, &request);
@@ -82,7 +86,7 @@ async fn accept(listener: TcpListener, watched: Rc<Watched>) -> Result<(), Error
                 .serve_connection(TokioIo::new(stream), service);
             // However it ended, it is over.
             let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
-            places.add_permits(1);
+            drop(place);
         });
     }
 }

@@ -12,7 +12,16 @@ fn it_serves_until_sigterm_and_starts_again() {
     let data = folder.path().join("data");
     let data = data.to_str().expect("the path is text");
     for signal in [Signal::TERM, Signal::INT] {
-        let mut server = Running::start(&["--data", data, "--shards", "2", "--listen", "127.0.0.1:0"]);
+        let mut server = Running::start(&[
+            "--data",
+            data,
+            "--shards",
+            "2",
+            "--listen",
+            "127.0.0.1:0",
+            "--http",
+            "127.0.0.1:0",
+        ]);
         server.read_until("supervisor");
         server.read_until("shard 0");
         server.read_until("shard 1");
@@ -31,6 +40,8 @@ fn a_killed_shard_is_restored() {
         "2",
         "--listen",
         "127.0.0.1:0",
+        "--http",
+        "127.0.0.1:0",
     ]);
     server.read_until("shard 0");
     let line = server.read_until("shard 1");
@@ -48,9 +59,18 @@ fn a_second_server_on_one_folder_is_refused() {
     let folder = tempfile::tempdir_in(".").expect("a folder on a disk");
     let data = folder.path().join("data");
     let data = data.to_str().expect("the path is text");
-    let mut server = Running::start(&["--data", data, "--shards", "2", "--listen", "127.0.0.1:0"]);
+    let mut server = Running::start(&[
+        "--data",
+        data,
+        "--shards",
+        "2",
+        "--listen",
+        "127.0.0.1:0",
+        "--http",
+        "127.0.0.1:0",
+    ]);
     server.read_until("shard 1");
-    let second = run(&["--data", data, "--shards", "2", "--listen", "127.0.0.1:0"]);
+    let second = run(&["--data", data, "--shards", "2", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
     assert_eq!(second.status.code(), Some(1));
     let complaint = complained(&second);
     assert!(complaint.contains("data is in use by another server"), "{complaint}");

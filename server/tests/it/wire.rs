@@ -31,7 +31,16 @@ impl Server {
         let folder = tempfile::tempdir_in(".").expect("a folder on a disk");
         let data = folder.path().join("data");
         let data = data.to_str().expect("the path is text");
-        let mut running = Running::start(&["--data", data, "--shards", "2", "--listen", "127.0.0.1:0"]);
+        let mut running = Running::start(&[
+            "--data",
+            data,
+            "--shards",
+            "2",
+            "--listen",
+            "127.0.0.1:0",
+            "--http",
+            "127.0.0.1:0",
+        ]);
         let shards = ["shard 0", "shard 1"].map(|shard| pid_of(&running.read_until(shard))).to_vec();
         let line = running.read_until("listens on");
         let address = line.rsplit(' ').next().expect("the address is last").trim().to_owned();
