@@ -186,18 +186,26 @@ pub struct Replay {
     pub output: Output,
 }
 
-/// Arguments of `sakia bench restart`.
+/// The database that a benchmark makes for itself.
 #[derive(Debug, Clone, Args)]
-pub struct Restart {
-    /// How many kills.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub kills: u32,
+pub struct Place {
     /// Shards; one per core when not given.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub shards: Option<u16>,
     /// Folder for the data; one below the current folder, removed at the end, when not given.
     #[arg(long)]
     pub data: Option<PathBuf>,
+}
+
+/// Arguments of `sakia bench restart`.
+#[derive(Debug, Clone, Args)]
+pub struct Restart {
+    /// How many kills.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub kills: u32,
+    /// What is measured.
+    #[command(flatten)]
+    pub place: Place,
     /// Where results go.
     #[command(flatten)]
     pub output: Output,
@@ -209,12 +217,9 @@ pub struct Lookup {
     /// Length of each of the measured phases in seconds.
     #[arg(long, default_value = "5", value_parser = parse_seconds)]
     pub seconds: Duration,
-    /// Shards; one per core when not given.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub shards: Option<u16>,
-    /// Folder for the data; one below the current folder, removed at the end, when not given.
-    #[arg(long)]
-    pub data: Option<PathBuf>,
+    /// What is measured.
+    #[command(flatten)]
+    pub place: Place,
     /// Where results go.
     #[command(flatten)]
     pub output: Output,
@@ -226,12 +231,9 @@ pub struct Clock {
     /// Rows of the larger of the two tables compared.
     #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(10_000..))]
     pub rows: u64,
-    /// Shards; one per core when not given.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub shards: Option<u16>,
-    /// Folder for the data; one below the current folder, removed at the end, when not given.
-    #[arg(long)]
-    pub data: Option<PathBuf>,
+    /// What is measured.
+    #[command(flatten)]
+    pub place: Place,
     /// Where results go.
     #[command(flatten)]
     pub output: Output,

@@ -50,8 +50,8 @@ pub struct ClockSize {
 
 /// Runs the benchmark; true when the clocks are as small as they must be.
 pub fn run(arguments: &cli::Clock) -> Result<bool, Error> {
-    let folder = DataFolder::new(arguments.data.as_deref())?;
-    let shards = engine::shards_or_cores(arguments.shards);
+    let folder = DataFolder::new(arguments.place.data.as_deref())?;
+    let shards = engine::shards_or_cores(arguments.place.shards);
     let mut clocks = Vec::new();
     for (views, rows) in [(1, ROWS_SMALL), (VIEWS_LARGE, ROWS_SMALL), (1, arguments.rows)] {
         let clock = measure(&folder, shards, views, rows)?;

@@ -48,9 +48,9 @@ pub struct LookupRun {
 
 /// Runs the benchmark. Whether all answers were right.
 pub fn run(arguments: &cli::Lookup) -> Result<bool, Error> {
-    let folder = DataFolder::new(arguments.data.as_deref())?;
+    let folder = DataFolder::new(arguments.place.data.as_deref())?;
     let path = folder.fresh("lookup")?;
-    let shards = engine::shards_or_cores(arguments.shards);
+    let shards = engine::shards_or_cores(arguments.place.shards);
     let plan = workload::plan(1).map_err(Error::engine("build the plan"))?;
     let names = Names::of(&plan).map_err(Error::engine("build the plan"))?;
     let supervisor = engine::start(&path, shards, plan, true)?;

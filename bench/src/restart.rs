@@ -42,9 +42,9 @@ pub struct RestartReport {
 
 /// Runs the benchmark.
 pub fn run(arguments: &cli::Restart) -> Result<(), Error> {
-    let folder = DataFolder::new(arguments.data.as_deref())?;
+    let folder = DataFolder::new(arguments.place.data.as_deref())?;
     let path = folder.fresh("restart")?;
-    let shards = engine::shards_or_cores(arguments.shards);
+    let shards = engine::shards_or_cores(arguments.place.shards);
     let plan = workload::plan(1).map_err(Error::engine("build the plan"))?;
     let names = Names::of(&plan).map_err(Error::engine("build the plan"))?;
     let owners = workload::story_owners(STORIES, shards);
