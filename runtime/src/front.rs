@@ -226,8 +226,8 @@ impl Front {
 
     /// The shard that owns a key of a view.
     pub fn owner_of_key(&self, view: ViewId, key: Row<'_>) -> Result<ShardId, FrontError> {
-        let spec = self.plan.views.get(view.0 as usize).ok_or_else(|| unknown("view", view.0))?;
-        Ok(self.owner(key, &spec.key_columns().of_key_row()))
+        let known = self.views.get(view.0 as usize).ok_or_else(|| unknown("view", view.0))?;
+        Ok(self.owner(key, &known.key))
     }
 
     fn owner(&self, row: Row<'_>, key: &KeyColumns) -> ShardId {

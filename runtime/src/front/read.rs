@@ -29,7 +29,7 @@ pub(super) struct KnownView {
     name: String,
     key_schema: Vec<(Type, bool)>,
     /// The key's columns in a row of just the key.
-    key: KeyColumns,
+    pub(super) key: KeyColumns,
     pub(super) reach: Reach,
 }
 

@@ -1,8 +1,8 @@
 //! The bridge between sessions and the shards: the one task that owns the [`Front`].
 //!
 //! Sessions put requests here and get a [`Ticket`] for each, whose answer they await. Lookups are gathered until the pump's turn
-//! comes, which is after all sessions that have something to read have had theirs: those of one view, limit and token leave
-//! as one request, whoever asked. When there is nothing to do, the pump sleeps on the front's doorbell; a shard that dies
+//! comes, which is after all sessions that have something to read have had theirs: those of one shard, view, limit and token
+//! leave as one request, whoever asked. A shard that is away keeps nobody waiting who asks another one. When there is nothing to do, the pump sleeps on the front's doorbell; a shard that dies
 //! makes nothing fail, answers only come later.
 
 use std::cell::RefCell;
@@ -64,6 +64,8 @@ enum Asker {
 
 /// Lookups that leave together.
 struct Gathered {
+    /// The shard that has the key; none if there are several keys, which are nobody else's.
+    shard: Option<ShardId>,
     view: ViewId,
     limit: u32,
     token: Token,
@@ -151,8 +153,15 @@ impl Pump {
     pub fn look_up(self: &Rc<Self>, token: &Token, view: ViewId, keys: &Rows, limit: u32) -> Ticket {
         let mut state = self.state.borrow_mut();
         let slot = state.new_slot();
+        let shard = match keys.count {
+            // A view that the front does not know is refused when the request leaves.
+            1 => state.front.owner_of_key(view, Row::at(&keys.rows)).ok(),
+            _ => None,
+        };
         let fits = |group: &&mut Gathered| {
-            group.view == view
+            shard.is_some()
+                && group.shard == shard
+                && group.view == view
                 && group.limit == limit
                 && group.keys.count + keys.count <= GATHERED_COUNT_MAX
                 && group.token == *token
@@ -166,6 +175,7 @@ impl Pump {
             None => {
                 let members = vec![(slot, keys.count)];
                 state.gathered.push(Gathered {
+                    shard,
                     view,
                     limit,
                     token: token.clone(),

@@ -3,8 +3,12 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use operators::hash::{KeyColumns, hash_key, owner};
+use operators::plan::column;
+use operators::row::RowBuilder;
+use operators::value::{Datum, Type};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::process::Running;
@@ -27,20 +31,12 @@ fn pid_of(line: &str) -> String {
 }
 
 impl Server {
-    fn start() -> Server {
+    fn start(more: &[&str]) -> Server {
         let folder = tempfile::tempdir_in(".").expect("a folder on a disk");
         let data = folder.path().join("data");
         let data = data.to_str().expect("the path is text");
-        let mut running = Running::start(&[
-            "--data",
-            data,
-            "--shards",
-            "2",
-            "--listen",
-            "127.0.0.1:0",
-            "--http",
-            "127.0.0.1:0",
-        ]);
+        let usual = ["--data", data, "--shards", "2", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+        let mut running = Running::start(&[&usual, more].concat());
         let shards = ["shard 0", "shard 1"].map(|shard| pid_of(&running.read_until(shard))).to_vec();
         let line = running.read_until("listens on");
         let address = line.rsplit(' ').next().expect("the address is last").trim().to_owned();
@@ -58,13 +54,17 @@ impl Server {
     }
 
     fn kill(&self, pid: &str) {
-        assert!(Command::new("kill").args(["-9", pid]).status().expect("kill is there").success());
+        signal("-9", pid);
     }
+}
+
+fn signal(signal: &str, pid: &str) {
+    assert!(Command::new("kill").args([signal, pid]).status().expect("kill is there").success());
 }
 
 fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(test(Server::start()));
+    runtime.block_on(test(Server::start(&[])));
 }
 
 fn code(error: &tokio_postgres::Error) -> &str {
@@ -84,19 +84,6 @@ async fn rows(client: &Client, sql: &str) -> Vec<String> {
     rows
 }
 
-/// Waits until a query has these rows.
-async fn eventually(client: &Client, sql: &str, expected: &[&str]) {
-    let start = Instant::now();
-    loop {
-        let found = rows(client, sql).await;
-        if found == expected {
-            return;
-        }
-        assert!(start.elapsed() < PATIENCE, "{sql} gives {found:?} and not {expected:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 #[test]
 fn statements_prepared_and_not() {
     with_server(|server| async move {
@@ -109,12 +96,12 @@ fn statements_prepared_and_not() {
             )
             .await
             .expect("defined and written");
-        eventually(&client, "SELECT votes FROM counts WHERE story = 1", &["2"]).await;
+        assert_eq!(rows(&client, "SELECT votes FROM counts WHERE story = 1").await, ["2"]);
         let insert = client.prepare("INSERT INTO votes VALUES ($1, $2)").await.expect("prepared");
         assert_eq!(client.execute(&insert, &[&1i64, &"eve"]).await.expect("inserted"), 1);
         let error = client.execute(&insert, &[&1i64, &"eve"]).await.expect_err("it is there");
         assert_eq!(code(&error), "23505");
-        eventually(&client, "SELECT votes FROM counts WHERE story = 1", &["3"]).await;
+        assert_eq!(rows(&client, "SELECT votes FROM counts WHERE story = 1").await, ["3"]);
         let select =
             client.prepare("SELECT story, votes FROM counts WHERE story = $1").await.expect("prepared");
         let row = client.query_one(&select, &[&1i64]).await.expect("one row");
@@ -278,12 +265,60 @@ fn a_shard_that_dies_is_a_delay() {
             client.execute(&insert, &[&id, &(id % 3)]).await.expect("only a delay");
         }
         for group in 0..3 {
-            eventually(&client, &format!("SELECT n FROM v WHERE g = {group}"), &["100"]).await;
+            assert_eq!(rows(&client, &format!("SELECT n FROM v WHERE g = {group}")).await, ["100"]);
         }
         // A front that dies loses its connections and nothing else.
         server.kill(&server.front.clone());
         server.running.read_until("a front has ended");
         assert!(client.simple_query("SELECT 1").await.is_err());
+    });
+}
+
+/// Which of two shards has a key of one integer.
+fn shard_of(id: i32) -> usize {
+    let key = KeyColumns::new(&[column("id", Type::Int)], &[0]);
+    let mut builder = RowBuilder::new();
+    builder.start(1);
+    builder.push(Datum::Int(i64::from(id)));
+    usize::from(owner(hash_key(builder.finish(), &key), 2))
+}
+
+#[test]
+fn a_shard_that_stands_still_delays_nobody_who_asks_another() {
+    const SESSIONS: i32 = 40;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // Nobody ends the shard that is stopped here.
+    let server = Server::start(&["--stall-timeout", "3600000"]);
+    runtime.block_on(async {
+        let client = server.connect().await;
+        client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, x int)").await.expect("defined");
+        let mut sessions = Vec::new();
+        for id in 0..SESSIONS {
+            client.execute("INSERT INTO t VALUES ($1, $1)", &[&id]).await.expect("written");
+            let session = server.connect().await;
+            let lookup = session.prepare("SELECT x FROM t WHERE id = $1").await.expect("prepared");
+            sessions.push((session, lookup));
+        }
+        signal("-STOP", &server.shards[0]);
+        let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
+        for (id, (session, lookup)) in (0..SESSIONS).zip(sessions) {
+            let answered = answered.clone();
+            tokio::task::spawn(async move {
+                let row = session.query_one(&lookup, &[&id]).await.expect("its row");
+                answered.send((id, row.get::<_, i32>(0))).expect("somebody waits");
+            });
+        }
+        let awake = (0..SESSIONS).filter(|id| shard_of(*id) == 1).count();
+        assert!(awake > 0 && awake < SESSIONS as usize);
+        for number in 0..SESSIONS as usize {
+            let (id, x) =
+                tokio::time::timeout(PATIENCE, answers.recv()).await.expect("in time").expect("one more");
+            assert_eq!(id, x);
+            assert_eq!(shard_of(id) == 1, number < awake, "{id} came as number {number}");
+            if number + 1 == awake {
+                signal("-CONT", &server.shards[0]);
+            }
+        }
     });
 }
 
