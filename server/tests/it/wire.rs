@@ -244,6 +244,49 @@ fn copies_in_and_out() {
     });
 }
 
+/// The next message: its letter and its body.
+fn message(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 5];
+    stream.read_exact(&mut head).expect("a message");
+    let length = u32::from_be_bytes(head[1..].try_into().expect("four bytes")) as usize;
+    let mut body = vec![0; length - 4];
+    stream.read_exact(&mut body).expect("the rest of it");
+    (head[0], body)
+}
+
+/// Bytes with their length before them, which counts itself.
+fn measured(bytes: &[u8]) -> Vec<u8> {
+    [&(bytes.len() as u32 + 4).to_be_bytes(), bytes].concat()
+}
+
+#[test]
+fn binary_data_that_is_copied_out_has_a_message_for_each_row() {
+    let server = Server::start(&[]);
+    let mut stream = TcpStream::connect(&server.address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(&measured(b"\0\x03\0\0user\0me\0\0")).expect("sent");
+    let until_ready = |stream: &mut TcpStream| {
+        let messages = std::iter::from_fn(|| Some(message(stream)).filter(|(letter, _)| *letter != b'Z'));
+        messages.filter(|(letter, _)| *letter == b'd').map(|(_, body)| body).collect::<Vec<_>>()
+    };
+    until_ready(&mut stream);
+    let head = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+    let end = [0xff, 0xff];
+    let row = |id: u8| [0, 1, 0, 0, 0, 4, 0, 0, 0, id];
+    for (sql, expected) in [
+        ("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2)", vec![]),
+        (
+            "COPY (SELECT id FROM t ORDER BY id) TO STDOUT BINARY",
+            vec![[&head[..], &row(1)].concat(), row(2).to_vec(), end.to_vec()],
+        ),
+        ("COPY (SELECT id FROM t WHERE id = 3) TO STDOUT BINARY", vec![[&head[..], &end].concat()]),
+    ] {
+        let query = measured(format!("{sql}\0").as_bytes());
+        stream.write_all(&[b"Q", &query[..]].concat()).expect("sent");
+        assert_eq!(until_ready(&mut stream), expected, "{sql}");
+    }
+}
+
 #[test]
 fn a_shard_that_dies_is_a_delay() {
     with_server(|mut server| async move {

@@ -13,35 +13,33 @@ pub struct Writer {
     columns: Vec<ResultColumn>,
     encoder: Encoder,
     text: String,
+    /// What binary data begins with, until it has been written. It shares a message with the first row, or with the end if
+    /// there is none: clients count on one message a row.
+    head: &'static [u8],
 }
+
+/// The signature, then no flags and nothing more in the head.
+const BINARY_HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 impl Writer {
     /// For rows of these columns.
     pub fn new(options: Options, columns: &[ResultColumn]) -> Writer {
-        Writer { options, columns: columns.to_vec(), encoder: Encoder::default(), text: String::new() }
+        let head = if options.format == Format::Binary { BINARY_HEAD } else { &[] };
+        Writer { options, columns: columns.to_vec(), encoder: Encoder::default(), text: String::new(), head }
     }
 
     /// What comes before the rows.
-    pub fn begin(&mut self, out: &mut Output) {
-        match self.options.format {
-            Format::Binary => {
-                out.message(b'd', |bytes| {
-                    bytes.extend(b"PGCOPY\n\xff\r\n\0");
-                    bytes.extend([0; 8]);
-                });
-            }
-            Format::Text | Format::Csv if self.options.header => {
-                let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
-                out.message(b'd', |bytes| {
-                    for (at, name) in names.iter().enumerate() {
-                        self.separate(at, bytes);
-                        self.escaped(name, bytes);
-                    }
-                    bytes.push(b'\n');
-                });
-            }
-            Format::Text | Format::Csv => {}
+    pub fn begin(&self, out: &mut Output) {
+        if self.options.format == Format::Binary || !self.options.header {
+            return;
         }
+        out.message(b'd', |bytes| {
+            for (at, column) in self.columns.iter().enumerate() {
+                self.separate(at, bytes);
+                self.escaped(&column.name, bytes);
+            }
+            bytes.push(b'\n');
+        });
     }
 
     /// A row.
@@ -56,6 +54,7 @@ impl Writer {
 
     fn fields(&mut self, row: Row<'_>, bytes: &mut Vec<u8>) -> Result<(), SqlError> {
         if self.options.format == Format::Binary {
+            bytes.extend(std::mem::take(&mut self.head));
             bytes.extend((self.columns.len() as u16).to_be_bytes());
             for (at, column) in self.columns.iter().enumerate() {
                 self.encoder.value(row.datum(at, column.ty.engine()), column.ty, true, bytes)?;
@@ -123,9 +122,12 @@ impl Writer {
     }
 
     /// What comes after the rows.
-    pub fn end(&mut self, out: &mut Output) {
+    pub fn end(&self, out: &mut Output) {
         if self.options.format == Format::Binary {
-            out.message(b'd', |bytes| bytes.extend([0xff, 0xff]));
+            out.message(b'd', |bytes| {
+                bytes.extend(self.head);
+                bytes.extend([0xff, 0xff]);
+            });
         }
     }
 }
