@@ -9,6 +9,7 @@
 #![allow(missing_docs, reason = "rkyv derives resolvers whose fields carry no documentation")]
 
 use crate::error::{Result, SqlError};
+use crate::numbers::BlockTable;
 use crate::sql_type::SqlType;
 use operators::expr::Literal;
 use operators::order::Order;
@@ -23,6 +24,32 @@ pub enum DefaultValue {
     Constant(Literal),
     /// The time of the statement.
     Now,
+    /// The next of numbers that are given once each, from 1 on.
+    Number,
+    /// A random uuid.
+    Uuid,
+}
+
+/// A condition that every row of a table meets; NULL is no failure.
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Check {
+    /// Its name.
+    pub name: String,
+    /// As it was given.
+    pub condition: String,
+}
+
+/// A reference from one table to another, which is known and not enforced.
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Reference {
+    /// Its name.
+    pub name: String,
+    /// Columns of this table.
+    pub columns: Vec<u16>,
+    /// The other table.
+    pub table: String,
+    /// As it was given.
+    pub text: String,
 }
 
 /// A column as SQL sees it.
@@ -87,11 +114,40 @@ pub struct Object {
     pub empty_row: Option<Vec<Literal>>,
     /// Objects that it is made from.
     pub depends: Vec<String>,
+    /// What its rows must meet.
+    pub checks: Vec<Check>,
+    /// What it refers to.
+    pub references: Vec<Reference>,
     /// The statement that made it.
     pub sql: String,
 }
 
+/// The name of the table of blocks from which numbers are taken. No SQL name is like this.
+pub(crate) const BLOCKS: &str = "\u{1}blocks";
+
 impl Object {
+    /// A query by name without a query, to be filled in.
+    pub(crate) fn new(name: String, columns: Vec<ColumnDef>, sql: &str) -> Object {
+        Object {
+            name,
+            kind: ObjectKind::View { query: String::new() },
+            columns,
+            paths: Vec::new(),
+            unique: None,
+            order: Vec::new(),
+            empty_row: None,
+            depends: Vec::new(),
+            checks: Vec::new(),
+            references: Vec::new(),
+            sql: sql.to_owned(),
+        }
+    }
+
+    /// Whether SQL does not see it.
+    pub fn is_hidden(&self) -> bool {
+        self.name.starts_with('\u{1}')
+    }
+
     /// The column of this name.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
@@ -125,6 +181,8 @@ impl Object {
 pub enum Change {
     /// A new table or view.
     Create(Object),
+    /// A new table whose rows are counted, and the table of blocks for that.
+    CreateCounting(Object, Object),
     /// Another way to find the rows of an object.
     CreateIndex {
         /// The object's name.
@@ -134,6 +192,33 @@ pub enum Change {
     },
     /// These objects are gone.
     Drop(Vec<String>),
+    /// A table has another name.
+    Rename {
+        /// Its name.
+        from: String,
+        /// Its new name.
+        to: String,
+    },
+    /// A column of a table has another name.
+    RenameColumn {
+        /// The table.
+        table: String,
+        /// The column's place.
+        column: u16,
+        /// Its new name.
+        to: String,
+    },
+    /// A table has more constraints.
+    Constrain {
+        /// The table.
+        table: String,
+        /// What its rows must meet from now on.
+        checks: Vec<Check>,
+        /// What it refers to.
+        references: Vec<Reference>,
+        /// Ways to find its rows that a UNIQUE brings.
+        paths: Vec<AccessPath>,
+    },
     /// This index is gone.
     DropIndex {
         /// Its name.
@@ -150,6 +235,8 @@ pub struct Entry {
     pub change: Change,
     /// What it does to the plan.
     pub extension: Extension,
+    /// What the client is warned of.
+    pub warnings: Vec<String>,
 }
 
 /// All tables and views.
@@ -183,7 +270,8 @@ impl Catalog {
     /// The table or view of this name, or the error that names it.
     pub fn object(&self, name: &str) -> Result<&Object> {
         self.find(name).ok_or_else(|| {
-            let there: Vec<&str> = self.objects.iter().map(|object| object.name.as_str()).collect();
+            let shown = self.objects.iter().filter(|object| !object.is_hidden());
+            let there: Vec<&str> = shown.map(|object| object.name.as_str()).collect();
             let error = SqlError::new("42P01", format!("relation {name:?} does not exist"));
             if there.is_empty() {
                 error.hint("There are no tables yet; make one with CREATE TABLE.")
@@ -222,7 +310,20 @@ impl Catalog {
         };
         match &entry.change {
             Change::Create(object) if self.is_taken(&object.name) => return Err(stale()),
+            Change::CreateCounting(blocks, object)
+                if self.is_taken(&object.name) || self.is_taken(&blocks.name) =>
+            {
+                return Err(stale());
+            }
             Change::CreateIndex { on, path } if self.find(on).is_none() || self.is_taken(&path.name) => {
+                return Err(stale());
+            }
+            Change::Rename { from, to } if self.find(from).is_none() || self.is_taken(to) => {
+                return Err(stale());
+            }
+            Change::RenameColumn { table, .. } | Change::Constrain { table, .. }
+                if self.find(table).is_none() =>
+            {
                 return Err(stale());
             }
             Change::Drop(names) if names.iter().any(|name| self.find(name).is_none()) => return Err(stale()),
@@ -233,9 +334,24 @@ impl Catalog {
         }
         match &entry.change {
             Change::Create(object) => self.objects.push(object.clone()),
+            Change::CreateCounting(blocks, object) => {
+                self.objects.extend([blocks.clone(), object.clone()]);
+            }
             Change::CreateIndex { on, path } => {
                 let object = self.objects.iter_mut().find(|object| object.name == *on);
                 object.expect("it was looked for").paths.push(path.clone());
+            }
+            Change::Rename { from, to } => self.rename(from, to),
+            Change::RenameColumn { table, column, to } => {
+                let object = self.objects.iter_mut().find(|object| object.name == *table);
+                object.expect("it was looked for").columns[usize::from(*column)].name.clone_from(to);
+            }
+            Change::Constrain { table, checks, references, paths } => {
+                let object = self.objects.iter_mut().find(|object| object.name == *table);
+                let object = object.expect("it was looked for");
+                object.checks.extend_from_slice(checks);
+                object.references.extend_from_slice(references);
+                object.paths.extend_from_slice(paths);
             }
             Change::Drop(names) => self.objects.retain(|object| !names.contains(&object.name)),
             Change::DropIndex { name } => {
@@ -246,6 +362,30 @@ impl Catalog {
             }
         }
         Ok(())
+    }
+
+    fn rename(&mut self, from: &str, to: &str) {
+        for object in &mut self.objects {
+            if object.name == from {
+                to.clone_into(&mut object.name);
+                object
+                    .paths
+                    .iter_mut()
+                    .filter(|path| path.name == from)
+                    .for_each(|path| path.name = to.to_owned());
+            }
+            object.depends.iter_mut().filter(|on| *on == from).for_each(|on| to.clone_into(on));
+            let references = object.references.iter_mut().filter(|reference| reference.table == from);
+            references.for_each(|reference| to.clone_into(&mut reference.table));
+        }
+    }
+
+    /// The table of blocks from which numbers are taken, if there is one.
+    pub(crate) fn block_table(&self) -> Option<BlockTable> {
+        let object = self.find(BLOCKS)?;
+        let (table, _) = object.table()?;
+        let path = object.paths.get(1)?;
+        Some(BlockTable { table, view: self.view(path).id })
     }
 
     /// A builder that continues the plan.

@@ -1,8 +1,10 @@
 //! Definitions: tables, views, indexes, and their end. Each becomes an entry of the catalogue.
 
+use crate::catalog::BLOCKS;
 use crate::catalog::{
     AccessPath, Catalog, Change, ColumnDef, DefaultValue, Entry, Extension, Object, ObjectKind,
 };
+use crate::constraint::Constraints;
 use crate::error::{Result, SqlError};
 use crate::expression::Binder;
 use crate::names::{fold, new_name, object_name, unqualified};
@@ -13,8 +15,8 @@ use crate::sql_type::SqlType;
 use operators::expr::Literal;
 use operators::{Column, Datum, PlanBuilder, RowBuilder, Type};
 use sqlparser::ast::{
-    ColumnOption, CreateIndex, CreateTable, CreateTableOptions, CreateView, Expr as Ast, Ident, IndexColumn,
-    SqlOption, TableConstraint, Value,
+    ColumnOption, CreateIndex, CreateTable, CreateTableOptions, CreateView, DataType, Expr as Ast, Ident,
+    IndexColumn, SqlOption, TableConstraint, Value,
 };
 
 /// What a definition comes to.
@@ -27,10 +29,11 @@ pub enum Definition {
 }
 
 impl Catalog {
-    fn entry(&self, sql: &str, change: Change, builder: PlanBuilder) -> Result<Definition> {
+    pub(crate) fn entry(&self, sql: &str, change: Change, builder: PlanBuilder) -> Result<Definition> {
         let after = builder.build()?;
         let extension = Extension::between(self.plan(), &after);
-        Ok(Definition::Entry(Box::new(Entry { sql: sql.to_owned(), change, extension })))
+        let warnings = Vec::new();
+        Ok(Definition::Entry(Box::new(Entry { sql: sql.to_owned(), change, extension, warnings })))
     }
 
     /// The name of a new object; nothing if it is there already and that is fine.
@@ -42,6 +45,15 @@ impl Catalog {
             (true, false) => {
                 Err(SqlError::new("42P07", format!("relation {name:?} already exists")).at(ident.span))
             }
+        }
+    }
+}
+
+impl Definition {
+    pub(crate) fn warning(self, warnings: Vec<String>) -> Definition {
+        match self {
+            Definition::Entry(entry) => Definition::Entry(Box::new(Entry { warnings, ..*entry })),
+            nothing => nothing,
         }
     }
 }
@@ -75,9 +87,14 @@ pub(crate) fn create_table(catalog: &Catalog, create: &CreateTable, sql: &str) -
         }
         columns.push(def);
     }
+    let mut constraints = Constraints::new(&name);
+    for column in &create.columns {
+        constraints.of_column(&columns, column)?;
+    }
     for constraint in &create.constraints {
         let TableConstraint::PrimaryKey(primary) = constraint else {
-            return Err(constraint_error(&constraint.to_string()));
+            constraints.add(&columns, constraint)?;
+            continue;
         };
         if !key.is_empty() {
             return Err(SqlError::new("42P16", format!("table {name:?} has two primary keys")));
@@ -101,45 +118,96 @@ pub(crate) fn create_table(catalog: &Catalog, create: &CreateTable, sql: &str) -
     let plan_name = catalog.plan_name(&name);
     let stream = builder.table(&plan_name, &engine, &key_names)?;
     let view = builder.view(&plan_name, stream, &key_names, &[])?;
+    let mut paths = vec![AccessPath { name: name.clone(), view: view.0, key: key.clone() }];
+    paths.extend(constraints.paths(catalog, &columns, stream, &mut builder)?);
     let object = Object {
-        name: name.clone(),
         kind: ObjectKind::Table { table: catalog.plan().tables.len() as u32, key: key.clone() },
-        columns,
-        paths: vec![AccessPath { name, view: view.0, key: key.clone() }],
+        paths,
         unique: Some(key),
-        order: Vec::new(),
-        empty_row: None,
-        depends: Vec::new(),
-        sql: sql.to_owned(),
+        checks: constraints.checks,
+        references: constraints.references,
+        ..Object::new(name, columns, sql)
     };
-    catalog.entry(sql, Change::Create(object), builder)
+    let counts = object.columns.iter().any(|column| column.default == Some(DefaultValue::Number));
+    let definition = if counts && catalog.find(BLOCKS).is_none() {
+        // The table has been given the next number already.
+        let blocks = block_table(catalog.plan().tables.len() as u32 + 1, &mut builder)?;
+        catalog.entry(sql, Change::CreateCounting(blocks, object), builder)?
+    } else {
+        catalog.entry(sql, Change::Create(object), builder)?
+    };
+    Ok(definition.warning(constraints.warnings))
 }
 
-fn constraint_error(what: &str) -> SqlError {
-    SqlError::unsupported(format!("the constraint {what}"))
-        .hint("There are PRIMARY KEY, NOT NULL and DEFAULT.")
+/// The table of blocks from which numbers are taken.
+fn block_table(number: u32, builder: &mut PlanBuilder) -> Result<Object> {
+    let column =
+        |name: &str| ColumnDef { name: name.to_owned(), ty: SqlType::BigInt, nullable: false, default: None };
+    let columns = vec![column("of_table"), column("of_column"), column("block")];
+    let engine: Vec<Column> =
+        columns.iter().map(|column| operators::column(column.name.clone(), Type::Int)).collect();
+    let stream = builder.table(BLOCKS, &engine, &["of_table", "of_column", "block"])?;
+    let all = builder.view(BLOCKS, stream, &["of_table", "of_column", "block"], &[])?;
+    let order = [operators::desc("block")];
+    let last = builder.view(&format!("{BLOCKS} last"), stream, &["of_table", "of_column"], &order)?;
+    let paths = vec![
+        AccessPath { name: BLOCKS.to_owned(), view: all.0, key: vec![0, 1, 2] },
+        AccessPath { name: format!("{BLOCKS} last"), view: last.0, key: vec![0, 1] },
+    ];
+    let kind = ObjectKind::Table { table: number, key: vec![0, 1, 2] };
+    Ok(Object { kind, paths, unique: Some(vec![0, 1, 2]), ..Object::new(BLOCKS.to_owned(), columns, "") })
 }
 
 fn column_def(column: &sqlparser::ast::ColumnDef, key: &mut Vec<u16>, number: u16) -> Result<ColumnDef> {
-    let ty = SqlType::from_ast(&column.data_type).map_err(|error| error.at(column.name.span))?;
-    let mut def = ColumnDef { name: new_name(&column.name)?, ty, nullable: true, default: None };
+    let serial = serial(&column.data_type);
+    let ty = match serial {
+        Some(ty) => ty,
+        None => SqlType::from_ast(&column.data_type).map_err(|error| error.at(column.name.span))?,
+    };
+    let default_number = serial.map(|_| DefaultValue::Number);
+    let nullable = serial.is_none();
+    let mut def = ColumnDef { name: new_name(&column.name)?, ty, nullable, default: default_number };
     for option in &column.options {
         match &option.option {
             ColumnOption::Null => {}
             ColumnOption::NotNull => def.nullable = false,
             ColumnOption::PrimaryKey(_) if key.is_empty() => key.push(number),
             ColumnOption::Default(ast) => def.default = default(ast, ty)?,
-            other => return Err(constraint_error(&other.to_string()).at(column.name.span)),
+            ColumnOption::Generated { generation_expr: None, .. } if ty.is_integer() => {
+                def.nullable = false;
+                def.default = Some(DefaultValue::Number);
+            }
+            // These are constraints of the table.
+            ColumnOption::Unique(_) | ColumnOption::ForeignKey(_) | ColumnOption::Check(_) => {}
+            ColumnOption::Collation(_) => {}
+            other => {
+                return Err(SqlError::unsupported(format!("the column option {other}")).at(column.name.span));
+            }
         }
     }
     Ok(def)
 }
 
-/// A constant, or the time.
+/// The integer that a serial type is.
+fn serial(ty: &DataType) -> Option<SqlType> {
+    match ty.to_string().to_lowercase().as_str() {
+        "serial" | "serial4" => Some(SqlType::Integer),
+        "bigserial" | "serial8" => Some(SqlType::BigInt),
+        "smallserial" | "serial2" => Some(SqlType::SmallInt),
+        _ => None,
+    }
+}
+
+/// A constant, the time, or a random uuid.
 fn default(ast: &Ast, ty: SqlType) -> Result<Option<DefaultValue>> {
     let nothing = Scope::default();
     let parameters = Parameters::new(&[]);
     let binder = Binder::new(&nothing, &parameters);
+    if ty == SqlType::Uuid
+        && matches!(ast.to_string().to_lowercase().as_str(), "gen_random_uuid()" | "uuid_generate_v4()")
+    {
+        return Ok(Some(DefaultValue::Uuid));
+    }
     let typed = binder.bind(ast)?;
     if !parameters.types().is_empty() {
         return Err(SqlError::new("42P02", "there are no parameters in a DEFAULT"));
@@ -160,7 +228,7 @@ fn default(ast: &Ast, ty: SqlType) -> Result<Option<DefaultValue>> {
 }
 
 /// The positions of the columns that a key or an index lists.
-fn index_columns(columns: &[ColumnDef], list: &[IndexColumn]) -> Result<Vec<u16>> {
+pub(crate) fn index_columns(columns: &[ColumnDef], list: &[IndexColumn]) -> Result<Vec<u16>> {
     let mut key = Vec::new();
     for column in list {
         let Ast::Identifier(name) = &column.column.expr else {
@@ -175,7 +243,7 @@ fn index_columns(columns: &[ColumnDef], list: &[IndexColumn]) -> Result<Vec<u16>
     Ok(key)
 }
 
-fn named_column(columns: &[ColumnDef], name: &str) -> Result<u16> {
+pub(crate) fn named_column(columns: &[ColumnDef], name: &str) -> Result<u16> {
     let at = columns.iter().position(|column| column.name == name);
     at.map(|at| at as u16).ok_or_else(|| {
         let there: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
@@ -202,15 +270,9 @@ pub(crate) fn create_view(catalog: &Catalog, create: &CreateView, sql: &str) -> 
     }
     let columns = view_columns(&planner, &relation)?;
     let object = Object {
-        name: name.clone(),
         kind: ObjectKind::View { query: create.query.to_string() },
-        columns,
-        paths: Vec::new(),
-        unique: None,
-        order: Vec::new(),
-        empty_row: None,
         depends: std::mem::take(&mut planner.depends),
-        sql: sql.to_owned(),
+        ..Object::new(name, columns, sql)
     };
     if !create.materialized {
         return catalog.entry(sql, Change::Create(object), catalog.builder());
@@ -305,8 +367,8 @@ fn key_option(options: &CreateTableOptions, columns: &[ColumnDef]) -> Result<Opt
 
 /// CREATE INDEX: another key by which rows are looked up.
 pub(crate) fn create_index(catalog: &Catalog, create: &CreateIndex, sql: &str) -> Result<Definition> {
-    if create.unique || create.predicate.is_some() || !create.include.is_empty() {
-        return Err(SqlError::unsupported("UNIQUE, WHERE and INCLUDE of an index"));
+    if create.predicate.is_some() || !create.include.is_empty() {
+        return Err(SqlError::unsupported("WHERE and INCLUDE of an index"));
     }
     let object = catalog.object(&object_name(&create.table_name)?)?;
     if matches!(object.kind, ObjectKind::View { .. }) {
@@ -331,7 +393,12 @@ pub(crate) fn create_index(catalog: &Catalog, create: &CreateIndex, sql: &str) -
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let view = builder.view(&catalog.plan_name(&name), stream, &names, &catalog.plan_order(object))?;
     let path = AccessPath { name, view: view.0, key };
-    catalog.entry(sql, Change::CreateIndex { on: object.name.clone(), path }, builder)
+    let warnings = match create.unique {
+        true => vec![crate::constraint::not_enforced(&format!("UNIQUE of the index {:?}", path.name))],
+        false => Vec::new(),
+    };
+    let definition = catalog.entry(sql, Change::CreateIndex { on: object.name.clone(), path }, builder)?;
+    Ok(definition.warning(warnings))
 }
 
 fn index_name(catalog: &Catalog, object: &Object, key: &[u16]) -> String {
@@ -416,5 +483,8 @@ pub(crate) fn default_value(column: &ColumnDef, now: i64) -> Literal {
             Literal::from(Datum::Date(now.div_euclid(DAY)))
         }
         Some(DefaultValue::Now) => Literal::Timestamp(now),
+        Some(DefaultValue::Number | DefaultValue::Uuid) => {
+            unreachable!("what is not the same for all rows is given by the caller")
+        }
     }
 }

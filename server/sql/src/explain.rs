@@ -1,6 +1,7 @@
 //! EXPLAIN: what a statement does, in words.
 
-use crate::catalog::{Catalog, Change};
+use crate::catalog::{self, Catalog};
+use crate::change::{Change, Verb};
 use crate::define::Definition;
 use crate::scan::Scan;
 use crate::statement::{Bound, Prepared};
@@ -20,15 +21,12 @@ pub(crate) fn explain(catalog: &Catalog, prepared: &Prepared) -> Vec<String> {
         Bound::Insert(write) => {
             vec![format!("write: puts rows into {}, each on the shard that owns its primary key", write.name)]
         }
-        Bound::Modify(modify) => vec![
-            format!("lookup: reads {} by key", modify.read.object),
-            "write: changes or removes the rows found".to_owned(),
-        ],
+        Bound::Change(change) => explain_change(change),
         Bound::Constant(_) => vec!["constant: computed without reading anything".to_owned()],
         Bound::Query(scan) => explain_scan(scan),
         Bound::Define(Definition::Entry(entry)) => {
             let mut lines = vec![match &entry.change {
-                Change::Create(object) => {
+                catalog::Change::Create(object) => {
                     format!("definition: a {} {:?}, kept by these operators", object.kind_name(), object.name)
                 }
                 _ => "definition".to_owned(),
@@ -55,6 +53,22 @@ fn plain(name: &str) -> String {
     name.replace('\u{1}', "")
 }
 
+/// A write of several steps.
+fn explain_change(change: &Change) -> Vec<String> {
+    let mut lines = change.scan().map(explain_scan).unwrap_or_default();
+    let name = plain(&change.name);
+    if change.looks_for_keys() {
+        lines.push(format!("lookup: looks for rows of {name} with the keys of the new ones"));
+    }
+    let what = match change.verb {
+        Verb::Insert => "puts rows into",
+        Verb::Update => "changes rows of",
+        Verb::Delete | Verb::Truncate => "removes rows of",
+    };
+    lines.push(format!("write: {what} {name}, each on the shard that owns its primary key"));
+    lines
+}
+
 /// A scan: what is read and how, and the operators that it goes through.
 fn explain_scan(scan: &Scan) -> Vec<String> {
     let mut lines = vec![
@@ -69,8 +83,12 @@ fn explain_scan(scan: &Scan) -> Vec<String> {
             false => format!("  reads all rows of {object} on every shard{rows}"),
         });
     }
-    let inlets: Vec<(OperatorId, String)> =
+    let mut inlets: Vec<(OperatorId, String)> =
         scan.feeds().iter().map(|feed| (feed.inlet, plain(&feed.object))).collect();
+    for (inlet, name) in scan.given() {
+        lines.push(format!("  has the rows of {name} by itself"));
+        inlets.push((inlet, name.to_owned()));
+    }
     let words = Words { plan: scan.plan(), read: &inlets };
     let before: Vec<OperatorId> = inlets.iter().flat_map(|(inlet, _)| words.before(*inlet)).collect();
     let own = scan.plan().nodes.iter().filter(|node| !before.contains(&node.id));

@@ -76,10 +76,12 @@ impl Feed {
 
     /// The rows to read with these parameters.
     pub(crate) fn source(&self, context: &Context<'_>) -> Result<Source> {
-        let all = Source { object: self.object.clone(), view: self.view, keys: None };
+        let all = Source { object: self.object.clone(), view: self.view, keys: None, limit: u32::MAX };
         let Some((view, columns)) = &self.key else { return Ok(all) };
         Ok(match keys(columns, context)? {
-            Some(keys) => Source { object: self.object.clone(), view: *view, keys: Some(keys) },
+            Some(keys) => {
+                Source { object: self.object.clone(), view: *view, keys: Some(keys), limit: u32::MAX }
+            }
             None => all,
         })
     }

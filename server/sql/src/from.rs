@@ -29,7 +29,18 @@ impl Planner<'_> {
     /// A table, a view or a subquery.
     fn factor(&mut self, factor: &TableFactor) -> Result<Source> {
         match factor {
+            TableFactor::Table { name, alias, args: Some(args), with_ordinality: false, .. }
+                if object_name(name).is_ok_and(|name| name == "generate_series") =>
+            {
+                let column = alias.as_ref().map_or("generate_series".to_owned(), |alias| fold(&alias.name));
+                let relation = self.series(&args.args, column)?;
+                self.source(relation, Some("generate_series".to_owned()), alias.as_ref())
+            }
             TableFactor::Table { name, alias, args: None, with_ordinality: false, sample: None, .. } => {
+                let last = name.0.last().and_then(|part| part.as_ident()).map(fold);
+                if let Some(relation) = self.system_table(name)? {
+                    return self.source(relation, last, alias.as_ref());
+                }
                 let ident = unqualified(name)?;
                 let table = fold(ident);
                 let named = self.named.iter().rev().find(|(named, _)| *named == table);

@@ -29,7 +29,7 @@
 //! - [`Bound::Define`]: make the entry durable, then [`Catalog::apply`] it. The plan to install is [`Catalog::plan`].
 //! - [`Bound::Insert`]: [`Write::rows`] are written with [`Write::kind`].
 //! - [`Bound::Lookup`]: look up [`Lookup::keys`] in the view, give what was found to [`Lookup::result`].
-//! - [`Bound::Modify`]: do its lookup, give the result to [`Modify::rows`], write these with [`Modify::kind`].
+//! - [`Bound::Change`]: [`Change::start`], then what [`Work::next`] says, until it is done.
 //! - [`Bound::Query`]: no key answers it. [`Scan::start`], then [`Run::feed`] with all rows of each of [`Run::sources`], then
 //!   [`Run::finish`].
 //!
@@ -57,14 +57,16 @@
 //! - Text is ordered by its bytes.
 //! - An aggregate without GROUP BY has no row while its input is empty for a view made from it; reading it by itself
 //!   gives the row that SQL asks for.
-//! - `INSERT ... ON CONFLICT DO UPDATE` sets every column outside of the key to `excluded`.
+//! - UNIQUE and FOREIGN KEY are taken and not enforced, with a warning; CHECK is enforced. UNIQUE brings a lookup key.
+//! - Numbers of serial and identity columns are unique, and have gaps where a front ends.
+//! - What UPDATE, DELETE and ON CONFLICT mean while others write: see [`change`].
 //! - `row_number()` can be compared with a number by the query around it, and shown only where it is one number.
 //! - A subquery as a value has one row at most by its form: an aggregate, a whole key compared with columns of the query
 //!   around it, or LIMIT 1. A subquery names columns of the query around it in equalities only. It stands in WHERE, and in
 //!   the list and the order of a query without groups.
 //! - Refused by name: LATERAL, WITH RECURSIVE, EXCEPT ALL, INTERSECT ALL, VALUES and functions in FROM, window functions but
 //!   `row_number()`, ordered-set aggregates.
-//! - Names in `public` only; a unique constraint is the primary key.
+//! - Names in `public`, `pg_catalog` and `information_schema` only.
 #![forbid(unsafe_code)]
 
 // What everything uses.
@@ -77,6 +79,7 @@ pub mod text;
 
 // What there is.
 pub mod catalog;
+mod system;
 
 // Expressions.
 mod columns;
@@ -102,22 +105,29 @@ mod select;
 mod subquery;
 
 // Statements.
+pub mod change;
+mod constraint;
 pub mod define;
 pub mod evaluate;
 mod explain;
 pub mod lookup;
+pub mod numbers;
 pub mod parse;
 pub mod scan;
 pub mod statement;
+pub mod work;
 pub mod write;
 
 pub use catalog::{Catalog, Entry, Object, ObjectKind};
+pub use change::{Change, Verb};
 pub use define::Definition;
 pub use error::SqlError;
 pub use evaluate::Context;
 pub use lookup::Lookup;
+pub use numbers::{Numbers, Reserve};
 pub use parse::{Parsed, parse};
 pub use scan::{Limits, Run, Scan, Source};
 pub use sql_type::SqlType;
 pub use statement::{Bound, Prepared, ResultColumn, Session, bind};
-pub use write::{Conflict, CopyIn, Modify, Write};
+pub use work::{Effect, RowsToWrite, Step, Work};
+pub use write::{Conflict, CopyIn, Write};

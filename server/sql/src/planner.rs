@@ -2,11 +2,16 @@
 
 use crate::catalog::{Catalog, Object, ObjectKind};
 use crate::error::{Result, SqlError};
+use crate::evaluate::Cell;
+use crate::expression::Binder;
 use crate::parameters::Parameters;
 use crate::rank::{Rank, RankCondition};
+use crate::scope::Scope;
 use crate::sql_type::SqlType;
 use operators::expr::{Expr, col_at};
-use operators::{PlanBuilder, Stream};
+use operators::{Column, PlanBuilder, Rows, Stream};
+use sqlparser::ast::{FunctionArg, FunctionArgExpr, ObjectName};
+use std::sync::Arc;
 
 /// Makes the streams of one statement's query.
 pub(crate) struct Planner<'a> {
@@ -41,6 +46,17 @@ pub(crate) enum Place {
 pub(crate) struct Inlet {
     pub(crate) object: String,
     pub(crate) stream: Stream,
+    /// Its rows, where they are not the shards'.
+    pub(crate) given: Option<Given>,
+}
+
+/// Rows that the front has by itself.
+#[derive(Debug, Clone)]
+pub(crate) enum Given {
+    /// These.
+    Rows(Arc<Rows>),
+    /// Integers: the first, the last, and how far it is from one to the next.
+    Series(Box<[Cell; 3]>),
 }
 
 /// The result of a query.
@@ -119,8 +135,67 @@ impl<'a> Planner<'a> {
         };
         let name = format!("{}#{}", object.name, inlets.len());
         let stream = self.builder.inlet(&name, self.catalog.engine_columns(object))?;
-        inlets.push(Inlet { object: object.name.clone(), stream });
+        inlets.push(Inlet { object: object.name.clone(), stream, given: None });
         Ok(stream)
+    }
+
+    /// Rows that the front has by itself.
+    fn given(&mut self, name: &str, columns: Vec<(String, SqlType)>, given: Given) -> Result<Relation> {
+        let Place::Front(inlets) = &mut self.place else {
+            return Err(SqlError::unsupported(format!("a view over {name}")));
+        };
+        let engine: Vec<Column> = columns
+            .iter()
+            .map(|(name, ty)| Column { name: name.clone(), ty: ty.engine(), nullable: true })
+            .collect();
+        let stream = self.builder.inlet(&format!("{name}#{}", inlets.len()), &engine)?;
+        inlets.push(Inlet { object: name.to_owned(), stream, given: Some(given) });
+        let columns = columns.into_iter().enumerate();
+        Ok(Relation {
+            stream,
+            columns: columns.map(|(at, (name, ty))| OutputColumn { name, ty, at }).collect(),
+            unique: None,
+            order: Vec::new(),
+            limited: false,
+            empty_row: None,
+            rank: None,
+        })
+    }
+
+    /// A table of pg_catalog or information_schema, if the name is of one.
+    pub(crate) fn system_table(&mut self, name: &ObjectName) -> Result<Option<Relation>> {
+        let Some(table) = crate::system::table(self.catalog, name) else { return Ok(None) };
+        let columns = table.columns.iter().map(|(name, ty)| ((*name).to_owned(), *ty)).collect();
+        self.given(&table.name, columns, Given::Rows(Arc::new(table.rows()))).map(Some)
+    }
+
+    /// `generate_series(first, last [, step])` over integers.
+    pub(crate) fn series(&mut self, arguments: &[FunctionArg], column: String) -> Result<Relation> {
+        let nothing = Scope::default();
+        let binder = Binder::new(&nothing, self.parameters);
+        let mut cells = Vec::new();
+        let mut wide = false;
+        for argument in arguments {
+            let FunctionArg::Unnamed(FunctionArgExpr::Expr(ast)) = argument else {
+                return Err(SqlError::unsupported("a named argument of generate_series"));
+            };
+            let typed = binder.bind(ast)?;
+            match typed.known() {
+                None => {}
+                Some(ty) if ty.is_integer() => wide |= ty == SqlType::BigInt,
+                Some(ty) => return Err(SqlError::unsupported(format!("generate_series of {ty}"))),
+            }
+            let expr = typed.convert(SqlType::BigInt, self.parameters)?;
+            cells.push(Cell::new(&expr, &[], self.parameters)?);
+        }
+        if cells.len() == 2 {
+            cells.push(Cell::new(&operators::expr::lit(1), &[], self.parameters)?);
+        }
+        let Ok(cells) = <[Cell; 3]>::try_from(cells) else {
+            return Err(SqlError::new("42883", "generate_series takes two or three integers"));
+        };
+        let ty = if wide { SqlType::BigInt } else { SqlType::Integer };
+        self.given("generate_series", vec![(column, ty)], Given::Series(Box::new(cells)))
     }
 
     /// A view that is a query by name.

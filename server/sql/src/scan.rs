@@ -14,7 +14,7 @@ use crate::expression::Binder;
 use crate::feed::Feed;
 use crate::lookup::Cut;
 use crate::parameters::{NOW, Parameters};
-use crate::planner::{Place, Planner};
+use crate::planner::{Given, Inlet, Place, Planner};
 use crate::query::limit_clause;
 use crate::scope::Scope;
 use crate::sql_type::SqlType;
@@ -22,7 +22,7 @@ use crate::statement::{Bound, Prepared, ResultColumn};
 use operators::expr::Literal;
 use operators::plan::Operator;
 use operators::plan::check::output_columns;
-use operators::{Dataflow, Outputs, Plan, RowBuilder, Rows, Type, ViewId};
+use operators::{Batch, Dataflow, Datum, OperatorId, Outputs, Plan, RowBuilder, Rows, Type, ViewId};
 use sqlparser::ast::Query;
 
 /// A query that no key answers.
@@ -37,7 +37,9 @@ pub struct Scan {
     /// The row that is read when there is none.
     empty_row: Option<Vec<Cell>>,
     feeds: Vec<Feed>,
-    parameters: Vec<SqlType>,
+    /// Rows that the front has by itself, and where they go in.
+    given: Vec<(OperatorId, String, Given)>,
+    pub(crate) parameters: Vec<SqlType>,
 }
 
 /// How much a scan may take.
@@ -56,6 +58,8 @@ pub struct Source {
     pub view: ViewId,
     /// The keys to look up, each once; without any, all rows of all shards are to be scanned.
     pub keys: Option<Rows>,
+    /// The most rows of a key that are needed.
+    pub limit: u32,
 }
 
 /// A scan at work: to be fed all rows of all its sources, in any order and in pieces of any size.
@@ -95,9 +99,16 @@ pub(crate) fn bind(catalog: &Catalog, query: &Query, parameters: &Parameters) ->
         unreachable!("the planner was made for the front")
     };
     let plan = planner.builder.build()?;
+    let (given, inlets): (Vec<Inlet>, Vec<Inlet>) =
+        inlets.into_iter().partition(|inlet| inlet.given.is_some());
+    let given = given.into_iter().filter_map(|inlet| {
+        let Inlet { object, stream, given } = inlet;
+        given.map(|given| (stream.operator(), object, given))
+    });
+    let given = given.collect();
     let feeds = inlets.iter().map(|inlet| Feed::new(catalog, &plan, inlet)).collect::<Result<_>>()?;
     let parameters = parameters.types();
-    let scan = Scan { plan, view, visible, cut, empty_row, feeds, parameters: parameters.clone() };
+    let scan = Scan { plan, view, visible, cut, empty_row, feeds, given, parameters: parameters.clone() };
     Ok(Prepared { bound: Bound::Query(Box::new(scan)), parameters, columns })
 }
 
@@ -113,6 +124,11 @@ impl Scan {
 
     pub(crate) fn feeds(&self) -> &[Feed] {
         &self.feeds
+    }
+
+    /// Rows that need not be read, by name and where they go in.
+    pub(crate) fn given(&self) -> impl Iterator<Item = (OperatorId, &str)> {
+        self.given.iter().map(|(inlet, name, _)| (*inlet, name.as_str()))
     }
 
     /// What it reads with these parameters.
@@ -144,7 +160,7 @@ impl Scan {
         let (offset, limit) = self.cut.values(context)?;
         let empty_row =
             self.empty_row.as_ref().map(|row| row.iter().map(|cell| cell.value(None, context)).collect());
-        Ok(Run {
+        let mut run = Run {
             sources,
             feeds,
             dataflow,
@@ -155,7 +171,11 @@ impl Scan {
             offset,
             limit,
             empty_row: empty_row.transpose()?,
-        })
+        };
+        for (inlet, _, given) in &self.given {
+            run.take_given(*inlet, given, context)?;
+        }
+        Ok(run)
     }
 }
 
@@ -163,6 +183,47 @@ impl Run {
     /// What it is to be fed, by number.
     pub fn sources(&self) -> &[Source] {
         &self.sources
+    }
+
+    fn take_given(&mut self, inlet: OperatorId, given: &Given, context: &Context<'_>) -> Result<()> {
+        /// Rows of a series that go in at once.
+        const PIECE: u32 = 8192;
+        let mut batch = Batch::new();
+        match given {
+            Given::Rows(rows) => rows.iter().for_each(|row| batch.push(row, 1)),
+            Given::Series(cells) => {
+                let mut numbers = Vec::new();
+                for cell in cells.iter() {
+                    match cell.value(None, context)? {
+                        Literal::Int(number) => numbers.push(number),
+                        _ => return Ok(()),
+                    }
+                }
+                let (mut next, last, step) = (Some(numbers[0]), numbers[1], numbers[2]);
+                if step == 0 {
+                    return Err(SqlError::new("22023", "step size cannot equal zero"));
+                }
+                let mut builder = RowBuilder::new();
+                while let Some(number) = next.filter(|n| if step > 0 { *n <= last } else { *n >= last }) {
+                    builder.start(1);
+                    builder.push(Datum::Int(number));
+                    batch.push(builder.finish(), 1);
+                    if batch.count == PIECE {
+                        self.apply(inlet, &batch)?;
+                        batch.clear();
+                    }
+                    next = number.checked_add(step);
+                }
+            }
+        }
+        self.apply(inlet, &batch)
+    }
+
+    fn apply(&mut self, inlet: OperatorId, batch: &Batch) -> Result<()> {
+        self.dataflow.apply(inlet, &batch.deltas);
+        self.dataflow.finish(&mut self.outputs);
+        self.check_errors()?;
+        self.check_memory(self.dataflow.bytes())
     }
 
     /// Takes some rows of a source, as the engine has them.

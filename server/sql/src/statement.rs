@@ -1,6 +1,7 @@
 //! Statements: from what was parsed to what a front carries out.
 
 use crate::catalog::Catalog;
+use crate::change::{self, Change};
 use crate::define::{self, Definition};
 use crate::error::{Result, SqlError};
 use crate::evaluate::{Context, Evaluator, check_parameters};
@@ -14,7 +15,7 @@ use crate::query::{limit_clause, order_by};
 use crate::scan::{self, Scan};
 use crate::scope::Scope;
 use crate::sql_type::SqlType;
-use crate::write::{self, Modify, Write};
+use crate::write::{self, Write};
 use operators::expr::Expr;
 use operators::{RowBuilder, Rows};
 use sqlparser::ast::{
@@ -49,8 +50,8 @@ pub enum Bound {
     Define(Definition),
     /// Write new rows.
     Insert(Write),
-    /// Read rows, and write what becomes of them.
-    Modify(Box<Modify>),
+    /// A write that takes several steps.
+    Change(Box<Change>),
     /// Read rows by key.
     Lookup(Box<Lookup>),
     /// One row that needs no table.
@@ -127,7 +128,11 @@ pub enum Session {
 /// Binds a statement. `declared` are the types that the client gives for parameters, as far as it does.
 pub fn bind(catalog: &Catalog, parsed: &Parsed, declared: &[Option<SqlType>]) -> Result<Prepared> {
     let parameters = Parameters::new(declared);
-    bind_statement(catalog, &parsed.statement, &parsed.sql, &parameters)
+    crate::system::rewrite::statement(catalog, &parsed.statement, &parsed.sql)
+        .and_then(|rewritten| {
+            let statement = rewritten.as_ref().unwrap_or(&parsed.statement);
+            bind_statement(catalog, statement, &parsed.sql, &parameters)
+        })
         .map_err(|error| error.located(&parsed.text))
 }
 
@@ -141,18 +146,13 @@ fn bind_statement(
     let text_column = |name: &str| vec![ResultColumn { name: name.to_owned(), ty: SqlType::Text }];
     Ok(match statement {
         Statement::Query(query) => bind_query(catalog, query, parameters)?,
-        Statement::Insert(insert) => {
-            let write = write::insert(catalog, insert, parameters)?;
-            without_result(Bound::Insert(write))
-        }
-        Statement::Update(update) => {
-            let modify = write::update(catalog, update, parameters)?;
-            without_result(Bound::Modify(Box::new(modify)))
-        }
-        Statement::Delete(delete) => {
-            let modify = write::delete(catalog, delete, parameters)?;
-            without_result(Bound::Modify(Box::new(modify)))
-        }
+        Statement::Insert(insert) => match write::insert(catalog, insert, parameters)? {
+            Some(write) => without_result(Bound::Insert(write)),
+            None => change::insert(catalog, insert, parameters)?,
+        },
+        Statement::Update(update) => change::update(catalog, update, parameters)?,
+        Statement::Delete(delete) => change::delete(catalog, delete, parameters)?,
+        Statement::Truncate(truncate) => change::truncate(catalog, truncate, parameters)?,
         Statement::Explain { statement, analyze: false, .. } => {
             let prepared = bind_statement(catalog, statement, sql, parameters)?;
             let lines = explain::explain(catalog, &prepared);
@@ -179,6 +179,7 @@ fn define_statement(catalog: &Catalog, statement: &Statement, sql: &str) -> Resu
     let definition = match statement {
         Statement::CreateTable(create) => define::create_table(catalog, create, sql)?,
         Statement::CreateView(create) => define::create_view(catalog, create, sql)?,
+        Statement::AlterTable(alter) => crate::constraint::alter_table(catalog, alter, sql)?,
         Statement::CreateIndex(create) => define::create_index(catalog, create, sql)?,
         Statement::Drop { object_type, if_exists, names, cascade, .. } => {
             let kind = match object_type {
@@ -292,6 +293,9 @@ fn lookup(
         return Ok(None);
     };
     if !joins.is_empty() || alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
+        return Ok(None);
+    }
+    if crate::system::table(catalog, name).is_some() {
         return Ok(None);
     }
     let ident = unqualified(name)?;

@@ -1,22 +1,21 @@
 //! INSERT, UPDATE and DELETE.
 
-use crate::catalog::{Catalog, ColumnDef, Object};
+use crate::catalog::{Catalog, ColumnDef, DefaultValue, Object};
 use crate::define::default_value;
 use crate::error::{Result, SqlError};
-use crate::evaluate::{Cell, Context, Evaluator, check_parameters};
-use crate::expression::{Binder, conjuncts};
-use crate::lookup::{Cut, Lookup, Shown, find_key, object_scope};
+use crate::evaluate::{Cell, Context, check_parameters};
+use crate::expression::Binder;
 use crate::names::{fold, object_name};
 use crate::parameters::Parameters;
 use crate::scope::Scope;
 use crate::sql_type::SqlType;
 use crate::text;
 use crate::typed::{Ty, Typed, cast};
-use operators::expr::{Expr, Literal, col_at};
+use operators::expr::{Expr, Literal};
 use operators::{RowBuilder, Rows, TableId, WriteKind};
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, ConflictTarget, Delete, Expr as Ast, FromTable, Insert, OnConflictAction,
-    OnInsert, SetExpr, Spanned, TableFactor, TableObject, TableWithJoins, Update, Value,
+    Assignment, AssignmentTarget, ConflictTarget, Expr as Ast, Insert, OnConflictAction, OnInsert, SetExpr,
+    Spanned, TableObject, Value,
 };
 
 /// What becomes of an inserted row whose key is there.
@@ -24,8 +23,6 @@ use sqlparser::ast::{
 pub enum Conflict {
     /// The statement fails.
     Error,
-    /// The row is passed over: each row is to be written by itself, and a refusal for its key is no error.
-    Nothing,
     /// The row replaces it.
     Replace,
 }
@@ -69,7 +66,7 @@ impl Write {
 }
 
 /// A value as the column takes it.
-fn checked(table: &str, column: &ColumnDef, value: Literal) -> Result<Literal> {
+pub(crate) fn checked(table: &str, column: &ColumnDef, value: Literal) -> Result<Literal> {
     let ColumnDef { name, ty, nullable, .. } = column;
     if value == Literal::Null && !nullable {
         return Err(SqlError::new(
@@ -81,53 +78,6 @@ fn checked(table: &str, column: &ColumnDef, value: Literal) -> Result<Literal> {
         let detail = format!("Column {name:?} of {table:?}.");
         error.detail(detail)
     })
-}
-
-/// Changes to rows that are there: those that `read` finds are replaced or removed.
-#[derive(Debug, Clone)]
-pub struct Modify {
-    /// The table.
-    pub table: TableId,
-    /// Finds the rows, whole ones.
-    pub read: Lookup,
-    name: String,
-    columns: Vec<ColumnDef>,
-    key: Vec<u16>,
-    /// The new row; none removes it.
-    new: Option<Evaluator>,
-}
-
-impl Modify {
-    /// Upsert for an UPDATE, else delete.
-    pub fn kind(&self) -> WriteKind {
-        if self.new.is_some() { WriteKind::Upsert } else { WriteKind::Delete }
-    }
-
-    /// What to write, made of what [`Lookup::result`] of `read` gave: as many rows as the statement changes.
-    pub fn rows(&self, found: &Rows, context: &Context<'_>) -> Result<Rows> {
-        let mut rows = Rows::new();
-        let mut builder = RowBuilder::new();
-        for row in found {
-            match &self.new {
-                Some(new) => {
-                    builder.start(self.columns.len());
-                    for (column, cell) in self.columns.iter().zip(&new.cells) {
-                        let value = cell.value(Some(row), context)?;
-                        builder.push(checked(&self.name, column, value)?.datum());
-                    }
-                }
-                None => {
-                    builder.start(self.key.len());
-                    for at in &self.key {
-                        let at = usize::from(*at);
-                        builder.push(row.datum(at, self.columns[at].ty.engine()));
-                    }
-                }
-            }
-            rows.push(builder.finish());
-        }
-        Ok(rows)
-    }
 }
 
 /// An expression for a column: what SQL converts on assignment is more than elsewhere, and checked when it is run.
@@ -152,7 +102,11 @@ pub(crate) fn assigned(typed: Typed, to: SqlType, parameters: &Parameters) -> Re
         .hint(format!("Add a cast: CAST(... AS {to}).")))
 }
 
-fn table_of<'c>(catalog: &'c Catalog, name: &str, verb: &str) -> Result<(&'c Object, TableId, Vec<u16>)> {
+pub(crate) fn table_of<'c>(
+    catalog: &'c Catalog,
+    name: &str,
+    verb: &str,
+) -> Result<(&'c Object, TableId, Vec<u16>)> {
     let object = catalog.object(name)?;
     match object.table() {
         Some((table, key)) => Ok((object, table, key.to_vec())),
@@ -161,34 +115,32 @@ fn table_of<'c>(catalog: &'c Catalog, name: &str, verb: &str) -> Result<(&'c Obj
     }
 }
 
-/// INSERT.
-pub(crate) fn insert(catalog: &Catalog, insert: &Insert, parameters: &Parameters) -> Result<Write> {
-    if insert.returning.is_some() {
-        return Err(SqlError::unsupported("RETURNING"));
-    }
+/// INSERT of rows that are written at once; none if it takes several steps.
+pub(crate) fn insert(catalog: &Catalog, insert: &Insert, parameters: &Parameters) -> Result<Option<Write>> {
     let TableObject::TableName(name) = &insert.table else {
         return Err(SqlError::unsupported("an INSERT into anything but a table"));
     };
     let (object, table, key) = table_of(catalog, &object_name(name)?, "insert into")?;
-    let targets = insert_columns(object, insert)?;
+    let counts =
+        |column: &ColumnDef| matches!(column.default, Some(DefaultValue::Number | DefaultValue::Uuid));
     let list: &[_] = match insert.source.as_deref().map(|query| &*query.body) {
-        None => &[],
         Some(SetExpr::Values(values)) => &values.rows,
-        Some(_) => return Err(SqlError::unsupported("INSERT ... SELECT").hint("Insert VALUES.")),
+        _ => return Ok(None),
     };
+    let Some(conflict) = conflict(object, &key, insert.on.as_ref()) else { return Ok(None) };
+    let steps = insert.returning.is_some() || insert.table_alias.is_some() || !object.checks.is_empty();
+    if steps || object.columns.iter().any(counts) {
+        return Ok(None);
+    }
+    let targets = insert_columns(object, insert)?;
     let nothing = Scope::default();
     let binder = Binder::new(&nothing, parameters);
     let mut exprs: Vec<Vec<Option<Expr>>> = Vec::new();
     for row in list {
         exprs.push(insert_row(&binder, object, &targets, insert.columns.is_empty(), row)?);
     }
-    if list.is_empty() {
-        // DEFAULT VALUES
-        exprs.push(vec![None; object.columns.len()]);
-    }
-    let conflict = conflict(object, &key, insert.on.as_ref())?;
     let cell = |expr: &Option<Expr>| expr.as_ref().map(|e| Cell::new(e, &[], parameters)).transpose();
-    Ok(Write {
+    Ok(Some(Write {
         table,
         name: object.name.clone(),
         kind: if conflict == Conflict::Replace { WriteKind::Upsert } else { WriteKind::Insert },
@@ -199,10 +151,10 @@ pub(crate) fn insert(catalog: &Catalog, insert: &Insert, parameters: &Parameters
             .map(|row| row.iter().map(cell).collect::<Result<Vec<_>>>())
             .collect::<Result<_>>()?,
         parameters: parameters.types(),
-    })
+    }))
 }
 
-fn insert_columns(object: &Object, insert: &Insert) -> Result<Vec<usize>> {
+pub(crate) fn insert_columns(object: &Object, insert: &Insert) -> Result<Vec<usize>> {
     if insert.columns.is_empty() {
         return Ok((0..object.columns.len()).collect());
     }
@@ -217,7 +169,7 @@ fn insert_columns(object: &Object, insert: &Insert) -> Result<Vec<usize>> {
     Ok(targets)
 }
 
-fn column(object: &Object, name: &str) -> Result<usize> {
+pub(crate) fn column(object: &Object, name: &str) -> Result<usize> {
     object.column(name).ok_or_else(|| {
         let there: Vec<&str> = object.columns.iter().map(|column| column.name.as_str()).collect();
         let message = format!("column {name:?} of relation {:?} does not exist", object.name);
@@ -225,7 +177,7 @@ fn column(object: &Object, name: &str) -> Result<usize> {
     })
 }
 
-fn insert_row(
+pub(crate) fn insert_row(
     binder: &Binder<'_>,
     object: &Object,
     targets: &[usize],
@@ -243,12 +195,15 @@ fn insert_row(
     Ok(cells)
 }
 
+/// Whether a value is written DEFAULT.
+pub(crate) fn is_default(ast: &Ast) -> bool {
+    matches!(ast, Ast::Identifier(name)
+        if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default"))
+}
+
 /// The expression for a column; none for DEFAULT.
-fn value_for(binder: &Binder<'_>, column: &ColumnDef, ast: &Ast) -> Result<Option<Expr>> {
-    if let Ast::Identifier(name) = ast
-        && name.quote_style.is_none()
-        && name.value.eq_ignore_ascii_case("default")
-    {
+pub(crate) fn value_for(binder: &Binder<'_>, column: &ColumnDef, ast: &Ast) -> Result<Option<Expr>> {
+    if is_default(ast) {
         return Ok(None);
     }
     let expr = binder.bind(ast).and_then(|typed| assigned(typed, column.ty, binder.parameters));
@@ -262,53 +217,33 @@ fn value_for(binder: &Binder<'_>, column: &ColumnDef, ast: &Ast) -> Result<Optio
     })
 }
 
-fn conflict(object: &Object, key: &[u16], on: Option<&OnInsert>) -> Result<Conflict> {
+/// What becomes of rows whose keys are there; none if that takes several steps to find out.
+fn conflict(object: &Object, key: &[u16], on: Option<&OnInsert>) -> Option<Conflict> {
     let on = match on {
-        None => return Ok(Conflict::Error),
+        None => return Some(Conflict::Error),
         Some(OnInsert::OnConflict(on)) => on,
-        Some(_) => return Err(SqlError::unsupported("ON DUPLICATE KEY UPDATE").hint("Use ON CONFLICT.")),
+        Some(_) => return None,
     };
-    match &on.conflict_target {
-        None => {}
-        Some(ConflictTarget::Columns(names)) => {
-            let mut given: Vec<u16> =
-                names.iter().map(|name| Ok(column(object, &fold(name))? as u16)).collect::<Result<_>>()?;
-            let mut key = key.to_vec();
-            given.sort_unstable();
-            key.sort_unstable();
-            if given != key {
-                return Err(SqlError::new(
-                    "42P10",
-                    "there is no unique constraint matching the ON CONFLICT specification",
-                )
-                .hint("Name the columns of the primary key."));
-            }
-        }
-        Some(ConflictTarget::OnConstraint(name)) => {
-            return Err(SqlError::unsupported(format!("ON CONFLICT ON CONSTRAINT {name}")));
-        }
-    }
-    let update = match &on.action {
-        OnConflictAction::DoNothing => return Ok(Conflict::Nothing),
-        OnConflictAction::DoUpdate(update) if on.conflict_target.is_some() => update,
-        OnConflictAction::DoUpdate(_) => {
-            return Err(SqlError::syntax("ON CONFLICT DO UPDATE needs the columns of the key"));
-        }
+    let (Some(ConflictTarget::Columns(names)), OnConflictAction::DoUpdate(update)) =
+        (&on.conflict_target, &on.action)
+    else {
+        return None;
     };
-    let whole = replaced_columns(object, &update.assignments)?;
-    let all_else = (0..object.columns.len()).all(|at| whole.contains(&at) || key.contains(&(at as u16)));
-    if update.selection.is_some() || !all_else {
-        return Err(SqlError::unsupported("ON CONFLICT DO UPDATE of only some columns, or with WHERE")
-            .hint("Set every column outside of the key to excluded.column."));
-    }
-    Ok(Conflict::Replace)
+    let mut given: Vec<Option<usize>> = names.iter().map(|name| object.column(&fold(name))).collect();
+    let mut key_columns: Vec<Option<usize>> = key.iter().map(|at| Some(usize::from(*at))).collect();
+    given.sort_unstable();
+    key_columns.sort_unstable();
+    let whole = replaced_columns(object, &update.assignments);
+    let all_else = (0..object.columns.len()).all(|at| whole.contains(&at) != key.contains(&(at as u16)));
+    let replaces = given == key_columns && all_else && whole.len() == update.assignments.len();
+    (replaces && update.selection.is_none()).then_some(Conflict::Replace)
 }
 
 /// The columns that are set to the value that was to be inserted.
-fn replaced_columns(object: &Object, assignments: &[Assignment]) -> Result<Vec<usize>> {
+fn replaced_columns(object: &Object, assignments: &[Assignment]) -> Vec<usize> {
     let mut replaced = Vec::new();
     for assignment in assignments {
-        let at = column(object, &target(assignment)?)?;
+        let Some(at) = target(assignment).ok().and_then(|name| object.column(&name)) else { continue };
         let excluded = match &assignment.value {
             Ast::CompoundIdentifier(parts) => match parts.as_slice() {
                 [table, name] => fold(table) == "excluded" && fold(name) == object.columns[at].name,
@@ -316,106 +251,18 @@ fn replaced_columns(object: &Object, assignments: &[Assignment]) -> Result<Vec<u
             },
             _ => false,
         };
-        if !excluded {
-            return Err(SqlError::unsupported(format!("ON CONFLICT DO UPDATE SET {assignment}"))
-                .hint("Set every column outside of the key to excluded.column, or use UPDATE."));
+        if excluded && !replaced.contains(&at) {
+            replaced.push(at);
         }
-        replaced.push(at);
     }
-    Ok(replaced)
+    replaced
 }
 
-fn target(assignment: &Assignment) -> Result<String> {
+pub(crate) fn target(assignment: &Assignment) -> Result<String> {
     match &assignment.target {
         AssignmentTarget::ColumnName(name) => object_name(name),
         AssignmentTarget::Tuple(_) => Err(SqlError::unsupported("SET (a, b) = ...")),
     }
-}
-
-/// The one table that a statement changes, and its alias.
-fn only_table(tables: &[TableWithJoins]) -> Result<(String, Option<String>)> {
-    match tables {
-        [TableWithJoins { relation: TableFactor::Table { name, alias, args: None, .. }, joins }]
-            if joins.is_empty() =>
-        {
-            Ok((object_name(name)?, alias.as_ref().map(|alias| fold(&alias.name))))
-        }
-        _ => Err(SqlError::unsupported("a change of several tables")),
-    }
-}
-
-/// UPDATE of rows that the WHERE names by the primary key.
-pub(crate) fn update(catalog: &Catalog, update: &Update, parameters: &Parameters) -> Result<Modify> {
-    if update.from.is_some() || update.returning.is_some() || update.limit.is_some() {
-        return Err(SqlError::unsupported("FROM, RETURNING and LIMIT in UPDATE"));
-    }
-    let (name, alias) = only_table(std::slice::from_ref(&update.table))?;
-    let (object, table, key) = table_of(catalog, &name, "update")?;
-    let scope = object_scope(object, alias);
-    let binder = Binder::new(&scope, parameters);
-    let mut new: Vec<(Expr, SqlType)> =
-        object.columns.iter().enumerate().map(|(at, column)| (col_at(at as u32), column.ty)).collect();
-    for assignment in &update.assignments {
-        let at = column(object, &target(assignment)?)?;
-        if key.contains(&(at as u16)) {
-            return Err(SqlError::unsupported("an UPDATE of the primary key")
-                .hint("Insert the new row and delete the old one."));
-        }
-        let column = &object.columns[at];
-        new[at].0 = match value_for(&binder, column, &assignment.value)? {
-            Some(expr) => expr,
-            None => default_expr(column, parameters)?,
-        };
-    }
-    let read = read(catalog, object, &binder, update.selection.as_ref(), "UPDATE")?;
-    let new = Evaluator::new(&new, catalog.engine_columns(object), parameters)?;
-    Ok(Modify { table, read, name, columns: object.columns.clone(), key, new: Some(new) })
-}
-
-fn default_expr(column: &ColumnDef, parameters: &Parameters) -> Result<Expr> {
-    use crate::catalog::DefaultValue;
-    Ok(match &column.default {
-        None => Expr::Literal(Literal::Null),
-        Some(DefaultValue::Constant(value)) => Expr::Literal(value.clone()),
-        Some(DefaultValue::Now) => parameters.now()?.cast(column.ty.engine()),
-    })
-}
-
-/// DELETE of rows that the WHERE names by the primary key.
-pub(crate) fn delete(catalog: &Catalog, delete: &Delete, parameters: &Parameters) -> Result<Modify> {
-    if delete.using.is_some() || delete.returning.is_some() || delete.limit.is_some() {
-        return Err(SqlError::unsupported("USING, RETURNING and LIMIT in DELETE"));
-    }
-    let (FromTable::WithFromKeyword(tables) | FromTable::WithoutKeyword(tables)) = &delete.from;
-    let (name, alias) = only_table(tables)?;
-    let (object, table, key) = table_of(catalog, &name, "delete from")?;
-    let scope = object_scope(object, alias);
-    let binder = Binder::new(&scope, parameters);
-    let read = read(catalog, object, &binder, delete.selection.as_ref(), "DELETE")?;
-    Ok(Modify { table, read, name, columns: object.columns.clone(), key, new: None })
-}
-
-/// Reads whole rows by any key of the table.
-fn read(
-    catalog: &Catalog,
-    object: &Object,
-    binder: &Binder<'_>,
-    selection: Option<&Ast>,
-    verb: &str,
-) -> Result<Lookup> {
-    let conditions = selection.map(conjuncts).unwrap_or_default();
-    let keyed = find_key(catalog, object, binder, &conditions)?.ok_or_else(|| {
-        let key = object.paths.first().map(|path| &path.key[..]).unwrap_or_default();
-        let key: Vec<&str> = key.iter().map(|at| object.columns[usize::from(*at)].name.as_str()).collect();
-        SqlError::unsupported(format!("{verb} without a key"))
-            .detail(format!("The primary key of {:?} is ({}).", object.name, key.join(", ")))
-            .hint("Compare every column of the key, or of an index, by = or IN.")
-    })?;
-    let columns = object.columns.iter().enumerate();
-    let outputs: Vec<(Expr, SqlType)> = columns.map(|(at, column)| (col_at(at as u32), column.ty)).collect();
-    let visible = outputs.len();
-    let shown = Shown { outputs, visible, order: Vec::new(), cut: Cut::default() };
-    Lookup::new(catalog, object, keyed, shown, binder.parameters)
 }
 
 /// Rows for a table from the texts of their columns, as COPY gives them; none is NULL.
@@ -436,8 +283,19 @@ impl CopyIn {
         let targets = if columns.is_empty() {
             (0..object.columns.len()).collect()
         } else {
-            columns.iter().map(|name| column(object, name)).collect::<Result<_>>()?
+            columns.iter().map(|name| column(object, name)).collect::<Result<Vec<usize>>>()?
         };
+        let given = |at: usize| targets.contains(&at);
+        for (at, column) in object.columns.iter().enumerate() {
+            let by_itself = matches!(column.default, Some(DefaultValue::Number | DefaultValue::Uuid));
+            if by_itself && !given(at) {
+                return Err(SqlError::unsupported(format!(
+                    "COPY without the column {:?}, which counts by itself",
+                    column.name
+                ))
+                .hint("Give its values, or use INSERT."));
+            }
+        }
         Ok(CopyIn { table: id, name: object.name.clone(), columns: object.columns.clone(), targets })
     }
 

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use runtime::front::{Definition, Front};
 use runtime::message::Refusal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use sql::{Catalog, Entry, SqlError};
+use sql::{Catalog, Entry, Numbers, SqlError};
 
 use super::cancel::Interrupt;
 use super::execute::request_error;
@@ -26,6 +27,8 @@ pub struct Database {
     pub catalog: RefCell<Catalog>,
     /// The newest change of the catalogue that has been taken.
     version: Cell<u64>,
+    /// Numbers that this front has taken for columns that count.
+    pub numbers: RefCell<Numbers>,
     sessions: RefCell<HashMap<u32, Rc<Interrupt>>>,
     next_session: Cell<u32>,
     connections_max: usize,
@@ -44,6 +47,8 @@ impl Database {
             pump: Pump::new(front),
             catalog: RefCell::new(Catalog::new()),
             version: Cell::new(0),
+            // A hasher of the standard library has random keys.
+            numbers: RefCell::new(Numbers::new(RandomState::new().build_hasher().finish())),
             sessions: RefCell::new(HashMap::new()),
             next_session: Cell::new(0),
             connections_max,

@@ -41,6 +41,9 @@ impl Session {
                 if let Err(error) = self.until_whole(io, entry).await {
                     return Err(self.take_back(entry, error).await);
                 }
+                for warning in &entry.warnings {
+                    io.out.notice("WARNING", "01000", warning);
+                }
                 return Ok(Done { tag, rows: None });
             }
             statement = statement.rebind(&self.database)?;
@@ -52,7 +55,12 @@ impl Session {
     async fn until_whole(&mut self, io: &mut Io, entry: &Entry) -> Result<(), SqlError> {
         let views: Vec<ViewId> = match &entry.change {
             Change::Create(object) => object.paths.iter().map(|path| ViewId(path.view)).collect(),
+            Change::CreateCounting(blocks, object) => {
+                let paths = blocks.paths.iter().chain(&object.paths);
+                paths.map(|path| ViewId(path.view)).collect()
+            }
             Change::CreateIndex { path, .. } => vec![ViewId(path.view)],
+            Change::Constrain { paths, .. } => paths.iter().map(|path| ViewId(path.view)).collect(),
             _ => Vec::new(),
         };
         for view in views {

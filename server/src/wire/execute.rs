@@ -7,12 +7,13 @@ use operators::expr::Literal;
 use operators::{Row, Rows, TableId, ViewId, WriteKind};
 use runtime::front::{RequestError, Token};
 use runtime::message::Refusal;
-use sql::write::Conflict;
-use sql::{Bound, Context, Lookup, Modify, SqlError, Write};
+use sql::scan::Limits;
+use sql::{Bound, Change, Context, Effect, Lookup, SqlError, Step, Verb, Write};
 
 use super::connection::End;
 use super::overlay::Overlay;
 use super::pump::{Answered, Found, Ticket};
+use super::scan::SCAN_MEMORY_BYTES;
 use super::session::Session;
 use super::statement::Statement;
 use super::stream::Io;
@@ -22,8 +23,8 @@ use super::tag::Tag;
 pub const BUILDING_PAUSE: Duration = Duration::from_millis(5);
 /// Keys that are looked up at once.
 pub const KEYS_AT_ONCE: usize = 1024;
-/// Rows of one INSERT ... ON CONFLICT DO NOTHING that are under way at once, each by itself.
-const SINGLE_COUNT_MAX: usize = 1024;
+/// How often a statement is begun anew because others wrote the keys that it was to write.
+const CHANGE_ATTEMPTS_MAX: usize = 100;
 
 /// What a statement came to.
 #[derive(Debug)]
@@ -44,6 +45,17 @@ impl Done {
     pub fn rows(rows: Rows) -> Done {
         Done { tag: Tag::Select(u64::from(rows.count)), rows: Some(rows) }
     }
+}
+
+/// What a client is told of a write.
+fn done(effect: Effect) -> Done {
+    let tag = match effect.verb {
+        Verb::Insert => Tag::Insert(effect.count),
+        Verb::Update => Tag::Update(effect.count),
+        Verb::Delete => Tag::Delete(effect.count),
+        Verb::Truncate => Tag::words("TRUNCATE TABLE"),
+    };
+    Done { tag, rows: effect.returning }
 }
 
 /// Microseconds since 1970.
@@ -88,7 +100,7 @@ impl Session {
         Ok(match bound {
             Bound::Define(_) => self.define(io, statement).await?,
             Bound::Insert(write) => self.insert(write, &context).await?,
-            Bound::Modify(modify) => self.modify(modify, &context).await?,
+            Bound::Change(change) => self.change(change, &context).await?,
             Bound::Lookup(lookup) => {
                 let found = self.look_up(lookup, &context).await?;
                 Done::rows(lookup.result(&found, &context)?)
@@ -154,27 +166,60 @@ impl Session {
 
     async fn insert(&mut self, write: &Write, context: &Context<'_>) -> Result<Done, SqlError> {
         let rows = write.rows(context)?;
-        let changed = match write.conflict {
-            Conflict::Nothing => self.write_singly(write.table, &rows).await?,
-            Conflict::Error | Conflict::Replace => {
-                let count = u64::from(rows.count);
-                self.write(write.table, write.kind, rows).await?;
-                count
-            }
-        };
-        Ok(Done { tag: Tag::Insert(changed), rows: None })
+        let count = u64::from(rows.count);
+        self.write(write.table, write.kind, rows).await?;
+        Ok(Done { tag: Tag::Insert(count), rows: None })
     }
 
-    async fn modify(&mut self, modify: &Modify, context: &Context<'_>) -> Result<Done, SqlError> {
-        let found = self.look_up(&modify.read, context).await?;
-        let rows = modify.read.result(&found, context)?;
-        let rows = modify.rows(&rows, context)?;
-        let count = u64::from(rows.count);
-        if count > 0 {
-            self.write(modify.table, modify.kind(), rows).await?;
+    /// A write of several steps; it is begun anew where another has written a key between its reading and its writing.
+    async fn change(&mut self, change: &Change, context: &Context<'_>) -> Result<Done, SqlError> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.try_change(change, context).await? {
+                Some(effect) => return Ok(done(effect)),
+                None if attempts < CHANGE_ATTEMPTS_MAX => {}
+                None => {
+                    return Err(SqlError::new("40001", "others keep writing the rows of this statement")
+                        .hint("Run it again."));
+                }
+            }
         }
-        let tag = if modify.kind() == WriteKind::Upsert { Tag::Update(count) } else { Tag::Delete(count) };
-        Ok(Done { tag, rows: None })
+    }
+
+    /// None if it has to be begun anew.
+    async fn try_change(
+        &mut self,
+        change: &Change,
+        context: &Context<'_>,
+    ) -> Result<Option<Effect>, SqlError> {
+        let is_there = |error: &SqlError| error.sqlstate == "23505";
+        let database = self.database.clone();
+        let mut work = change.start(context, Limits { memory_bytes: SCAN_MEMORY_BYTES })?;
+        loop {
+            let step = work.next(&mut database.numbers.borrow_mut())?;
+            match step {
+                Step::Read(sources) => {
+                    for (number, source) in sources.iter().enumerate() {
+                        self.pull(source, &mut |rows| work.feed(number, rows)).await?;
+                    }
+                }
+                Step::Reserve(reserve) => {
+                    let ticket = self.send_write(reserve.table, reserve.kind, &reserve.rows).await?;
+                    let taken = match self.written(ticket).await {
+                        Ok(_) => true,
+                        Err(error) if is_there(&error) => false,
+                        Err(error) => return Err(error),
+                    };
+                    database.numbers.borrow_mut().reserved(&reserve, taken);
+                }
+                Step::Write(write) => match self.write(write.table, write.kind, write.rows).await {
+                    Err(error) if write.again && is_there(&error) => return Ok(None),
+                    outcome => outcome?,
+                },
+                Step::Done(effect) => return Ok(Some(effect)),
+            }
+        }
     }
 
     /// Writes rows, or holds them in a transaction.
@@ -255,37 +300,6 @@ impl Session {
             }
             Ok(_) => unreachable!("a write is written"),
             Err(error) => Err(request_error(&error)),
-        }
-    }
-
-    /// Inserts rows each by itself, passing over those whose keys are there.
-    async fn write_singly(&mut self, table: TableId, rows: &Rows) -> Result<u64, SqlError> {
-        if self.transaction.is_holding() {
-            let new = self.new_rows(table, rows).await?;
-            let count = u64::from(new.count);
-            return self.hold(table, WriteKind::Insert, new).map(|()| count);
-        }
-        let mut tickets = std::collections::VecDeque::new();
-        let mut inserted = 0;
-        let mut rows = rows.iter();
-        loop {
-            let next = rows.next();
-            if next.is_none() && tickets.is_empty() {
-                return Ok(inserted);
-            }
-            if next.is_none() || tickets.len() >= SINGLE_COUNT_MAX {
-                let ticket = tickets.pop_front().expect("there is one");
-                match self.written(ticket).await {
-                    Ok(changed) => inserted += u64::from(changed),
-                    Err(error) if error.sqlstate == "23505" => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            if let Some(row) = next {
-                let mut single = Rows::new();
-                single.push(row);
-                tickets.push_back(self.send_write(table, WriteKind::Insert, &single).await?);
-            }
         }
     }
 

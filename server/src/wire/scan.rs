@@ -4,7 +4,7 @@ use operators::{Rows, ScanPosition, ViewId};
 use runtime::ShardId;
 use runtime::message::Refusal;
 use sql::scan::{Limits, Run};
-use sql::{Context, Scan, SqlError};
+use sql::{Context, Scan, Source, SqlError};
 
 use super::execute::{BUILDING_PAUSE, Done, KEYS_AT_ONCE, request_error};
 use super::pump::{Answered, Ticket};
@@ -23,34 +23,35 @@ impl Session {
 
     /// Feeds a run all that it reads.
     pub(super) async fn feed(&mut self, run: &mut Run) -> Result<(), SqlError> {
-        for source in 0..run.sources().len() {
-            let (view, keys) = (run.sources()[source].view, run.sources()[source].keys.clone());
-            match keys {
-                Some(keys) => self.feed_keys(run, source, view, &keys).await?,
-                None => self.feed_all(run, source, view).await?,
-            }
+        for number in 0..run.sources().len() {
+            let source = run.sources()[number].clone();
+            self.pull(&source, &mut |rows| run.feed(number, rows)).await?;
         }
         Ok(())
     }
 
-    async fn feed_keys(
+    /// Gives all rows of a source, as the session sees them.
+    pub(super) async fn pull(
         &mut self,
-        run: &mut Run,
-        source: usize,
-        view: ViewId,
-        keys: &Rows,
+        source: &Source,
+        give: &mut impl FnMut(&Rows) -> Result<(), SqlError>,
     ) -> Result<(), SqlError> {
+        let Some(keys) = &source.keys else { return self.pull_all(source.view, give).await };
         let mut keys = keys.iter().peekable();
         while keys.peek().is_some() {
             let mut some = Rows::new();
             keys.by_ref().take(KEYS_AT_ONCE).for_each(|key| some.push(key));
-            let found = self.seen(view, &some, u32::MAX).await?;
-            run.feed(source, &found)?;
+            let found = self.seen(source.view, &some, source.limit).await?;
+            give(&found)?;
         }
         Ok(())
     }
 
-    async fn feed_all(&mut self, run: &mut Run, source: usize, view: ViewId) -> Result<(), SqlError> {
+    async fn pull_all(
+        &mut self,
+        view: ViewId,
+        give: &mut impl FnMut(&Rows) -> Result<(), SqlError>,
+    ) -> Result<(), SqlError> {
         let changed = self.changed_table(view);
         let shards = self.database.pump.with_front(|front| front.shards());
         for shard in (0..shards).map(ShardId) {
@@ -62,9 +63,9 @@ impl Session {
                         match &changed {
                             Some((table, _)) => {
                                 let kept = self.transaction.overlay().kept(*table, &rows);
-                                run.feed(source, &kept)?;
+                                give(&kept)?;
                             }
-                            None => run.feed(source, &rows)?,
+                            None => give(&rows)?,
                         }
                         next = after;
                     }
@@ -79,7 +80,7 @@ impl Session {
         if let Some((table, _)) = changed {
             let mut rows = Rows::new();
             self.transaction.overlay().changed(table, None, |row| rows.push(row));
-            run.feed(source, &rows)?;
+            give(&rows)?;
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use operators::expr::Literal;
 use operators::{Dataflow, Outputs, Row, Rows, WriteKind};
 use sql::{
-    Bound, Catalog, Conflict, Context, Definition, Limits, Prepared, ResultColumn, Scan, SqlError, bind,
-    parse, text,
+    Bound, Catalog, Change, Context, Definition, Limits, Numbers, Prepared, ResultColumn, Scan, Source,
+    SqlError, Step, bind, parse, text,
 };
 
 /// The time of every statement: 2020-01-01.
@@ -16,6 +16,7 @@ pub struct Database {
     dataflow: Dataflow,
     /// What a scan may take.
     pub limits: Limits,
+    numbers: Numbers,
     /// Rows written by the last statement.
     pub changed: u64,
 }
@@ -26,7 +27,13 @@ pub type Table = Vec<Vec<Option<String>>>;
 impl Database {
     pub fn new() -> Self {
         let limits = Limits { memory_bytes: 64 << 20 };
-        Database { catalog: Catalog::new(), dataflow: Dataflow::new(0, 1), limits, changed: 0 }
+        Database {
+            catalog: Catalog::new(),
+            dataflow: Dataflow::new(0, 1),
+            limits,
+            numbers: Numbers::new(7),
+            changed: 0,
+        }
     }
 
     /// Runs statements and gives the result of the last.
@@ -74,24 +81,10 @@ impl Database {
             }
             Bound::Insert(write) => {
                 let rows = write.rows(&context)?;
-                if write.conflict == Conflict::Nothing {
-                    for row in &rows {
-                        let mut one = Rows::new();
-                        one.push(row);
-                        // The row is there already: that is no error here.
-                        let _ = self.write(write.table, write.kind, one);
-                    }
-                } else {
-                    self.write(write.table, write.kind, rows)?;
-                }
+                self.write(write.table, write.kind, rows)?;
                 Rows::new()
             }
-            Bound::Modify(modify) => {
-                let found = self.look_up(&modify.read, &context)?;
-                let rows = modify.rows(&found, &context)?;
-                self.write(modify.table, modify.kind(), rows)?;
-                Rows::new()
-            }
+            Bound::Change(change) => self.change(change, &context)?,
             Bound::Lookup(lookup) => self.look_up(lookup, &context)?,
             Bound::Constant(constant) => constant.rows(&context)?,
             Bound::Query(scan) => self.scan(scan, &context)?,
@@ -124,19 +117,60 @@ impl Database {
         lookup.result(&found, context)
     }
 
+    /// Forgets what a front knows by itself.
+    pub fn restart_front(&mut self) {
+        self.numbers = Numbers::new(8);
+    }
+
+    /// A write of several steps.
+    fn change(&mut self, change: &Change, context: &Context<'_>) -> Result<Rows, SqlError> {
+        let mut work = change.start(context, self.limits)?;
+        loop {
+            let step = work.next(&mut self.numbers)?;
+            match step {
+                Step::Read(sources) => {
+                    for (number, source) in sources.iter().enumerate() {
+                        for rows in self.pull(source) {
+                            work.feed(number, &rows)?;
+                        }
+                    }
+                }
+                Step::Reserve(reserve) => {
+                    let before = self.changed;
+                    let taken = self.write(reserve.table, reserve.kind, reserve.rows.clone()).is_ok();
+                    self.changed = before;
+                    self.numbers.reserved(&reserve, taken);
+                }
+                Step::Write(write) => {
+                    self.write(write.table, write.kind, write.rows)?;
+                }
+                Step::Done(effect) => {
+                    self.changed = effect.count;
+                    return Ok(effect.returning.unwrap_or_default());
+                }
+            }
+        }
+    }
+
+    /// All rows of a source, in pieces.
+    fn pull(&self, source: &Source) -> Vec<Rows> {
+        let Some(keys) = &source.keys else {
+            return vec![self.dataflow.scan(source.view).expect("the view is there")];
+        };
+        let rows = keys.iter().map(|key| {
+            let mut found = Rows::new();
+            self.dataflow.lookup(source.view, key, source.limit, &mut found).expect("the view is there");
+            found
+        });
+        rows.collect()
+    }
+
     /// A query over what is there.
     fn scan(&self, scan: &Scan, context: &Context<'_>) -> Result<Rows, SqlError> {
         let mut run = scan.start(context, self.limits)?;
-        for (number, source) in run.sources().to_vec().into_iter().enumerate() {
-            let Some(keys) = source.keys else {
-                let all = self.dataflow.scan(source.view).expect("the view is there");
-                run.feed(number, &all)?;
-                continue;
-            };
-            for key in &keys {
-                let mut found = Rows::new();
-                self.dataflow.lookup(source.view, key, u32::MAX, &mut found).expect("the view is there");
-                run.feed(number, &found)?;
+        for (number, source) in run.sources().to_vec().iter().enumerate() {
+            for rows in self.pull(source) {
+                run.feed(number, &rows)?;
             }
         }
         run.finish()

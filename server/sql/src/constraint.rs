@@ -1,0 +1,224 @@
+//! Constraints beside the primary key. CHECK is enforced where rows are written. UNIQUE brings a lookup key and FOREIGN KEY
+//! is remembered; neither is enforced, since the rows that they are about lie on other shards, and the client is warned.
+
+use crate::catalog::{AccessPath, Catalog, Change, Check, ColumnDef, Object, Reference};
+use crate::change::parse_expr;
+use crate::define::{Definition, index_columns, named_column};
+use crate::error::{Result, SqlError};
+use crate::expression::Binder;
+use crate::lookup::object_scope;
+use crate::names::{fold, object_name};
+use crate::parameters::Parameters;
+use operators::{PlanBuilder, Stream};
+use sqlparser::ast::{
+    AlterTable, AlterTableOperation, ColumnOption, ForeignKeyConstraint, Ident, RenameTableNameKind,
+    TableConstraint,
+};
+
+/// What the constraints of a table come to.
+#[derive(Debug)]
+pub(crate) struct Constraints {
+    table: String,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) references: Vec<Reference>,
+    /// Name and columns.
+    unique: Vec<(String, Vec<u16>)>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A warning.
+pub(crate) fn not_enforced(what: &str) -> String {
+    format!("{what} is not enforced")
+}
+
+impl Constraints {
+    pub(crate) fn new(table: &str) -> Self {
+        Constraints {
+            table: table.to_owned(),
+            checks: Vec::new(),
+            references: Vec::new(),
+            unique: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Those that are written behind a column.
+    pub(crate) fn of_column(
+        &mut self,
+        columns: &[ColumnDef],
+        column: &sqlparser::ast::ColumnDef,
+    ) -> Result<()> {
+        let at = named_column(columns, &fold(&column.name))?;
+        for option in &column.options {
+            match &option.option {
+                ColumnOption::Unique(_) => self.unique(columns, option.name.as_ref(), vec![at]),
+                ColumnOption::Check(check) => {
+                    self.check(columns, option.name.as_ref(), &check.expr.to_string())?;
+                }
+                ColumnOption::ForeignKey(key) => {
+                    self.reference(columns, option.name.as_ref(), vec![at], key)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One that is written by itself.
+    pub(crate) fn add(&mut self, columns: &[ColumnDef], constraint: &TableConstraint) -> Result<()> {
+        match constraint {
+            TableConstraint::Unique(unique) => {
+                let key = index_columns(columns, &unique.columns)?;
+                self.unique(columns, unique.name.as_ref(), key);
+            }
+            TableConstraint::Check(check) => {
+                self.check(columns, check.name.as_ref(), &check.expr.to_string())?;
+            }
+            TableConstraint::ForeignKey(key) => {
+                let own = key.columns.iter().map(|name| named_column(columns, &fold(name)));
+                self.reference(columns, key.name.as_ref(), own.collect::<Result<_>>()?, key)?;
+            }
+            other => return Err(SqlError::unsupported(format!("the constraint {other}"))),
+        }
+        Ok(())
+    }
+
+    fn named(&self, name: Option<&Ident>, columns: &[ColumnDef], key: &[u16], what: &str) -> String {
+        name.map(fold).unwrap_or_else(|| {
+            let list: Vec<&str> = key.iter().map(|at| columns[usize::from(*at)].name.as_str()).collect();
+            let parts = [vec![self.table.as_str()], list, vec![what]].concat();
+            parts.join("_")
+        })
+    }
+
+    fn unique(&mut self, columns: &[ColumnDef], name: Option<&Ident>, key: Vec<u16>) {
+        let name = self.named(name, columns, &key, "key");
+        self.warnings.push(not_enforced(&format!("UNIQUE constraint {name:?}")));
+        self.unique.push((name, key));
+    }
+
+    fn check(&mut self, columns: &[ColumnDef], name: Option<&Ident>, condition: &str) -> Result<()> {
+        let scope = object_scope(&Object::new(self.table.clone(), columns.to_vec(), ""), None);
+        let parameters = Parameters::forbidden("a CHECK");
+        Binder::new(&scope, &parameters).condition(&parse_expr(condition)?)?;
+        let name = name.map(fold).unwrap_or_else(|| {
+            let number = if self.checks.is_empty() { String::new() } else { self.checks.len().to_string() };
+            format!("{}_check{number}", self.table)
+        });
+        self.checks.push(Check { name, condition: condition.to_owned() });
+        Ok(())
+    }
+
+    fn reference(
+        &mut self,
+        columns: &[ColumnDef],
+        name: Option<&Ident>,
+        key: Vec<u16>,
+        foreign: &ForeignKeyConstraint,
+    ) -> Result<()> {
+        let name = self.named(name, columns, &key, "fkey");
+        self.warnings.push(not_enforced(&format!("FOREIGN KEY constraint {name:?}")));
+        let list: Vec<&str> = key.iter().map(|at| columns[usize::from(*at)].name.as_str()).collect();
+        let table = object_name(&foreign.foreign_table)?;
+        let referred: Vec<String> = foreign.referred_columns.iter().map(fold).collect();
+        let referred = if referred.is_empty() { String::new() } else { format!("({})", referred.join(", ")) };
+        let text = format!("FOREIGN KEY ({}) REFERENCES {table}{referred}", list.join(", "));
+        self.references.push(Reference { name, columns: key, table, text });
+        Ok(())
+    }
+
+    /// The ways to find rows that UNIQUE brings.
+    pub(crate) fn paths(
+        &self,
+        catalog: &Catalog,
+        columns: &[ColumnDef],
+        stream: Stream,
+        builder: &mut PlanBuilder,
+    ) -> Result<Vec<AccessPath>> {
+        let mut paths = Vec::new();
+        for (name, key) in &self.unique {
+            if catalog.is_taken(name) {
+                return Err(SqlError::new("42P07", format!("relation {name:?} already exists")));
+            }
+            debug_assert!(key.iter().all(|at| usize::from(*at) < columns.len()));
+            let names: Vec<String> =
+                key.iter().map(|at| builder.columns(stream)[usize::from(*at)].name.clone()).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let view = builder.view(&catalog.plan_name(name), stream, &names, &[])?;
+            paths.push(AccessPath { name: name.clone(), view: view.0, key: key.clone() });
+        }
+        Ok(paths)
+    }
+}
+
+/// ALTER TABLE: other names, more constraints.
+pub(crate) fn alter_table(catalog: &Catalog, alter: &AlterTable, sql: &str) -> Result<Definition> {
+    let name = object_name(&alter.name)?;
+    let object = match catalog.find(&name) {
+        None if alter.if_exists => {
+            return Ok(Definition::Nothing(format!("relation {name:?} does not exist, skipping")));
+        }
+        _ => catalog.object(&name)?,
+    };
+    let [operation] = alter.operations.as_slice() else { return add_all(catalog, object, alter, sql) };
+    match operation {
+        AlterTableOperation::RenameTable { table_name } => {
+            let (RenameTableNameKind::To(to) | RenameTableNameKind::As(to)) = table_name;
+            let to = object_name(to)?;
+            if catalog.is_taken(&to) {
+                return Err(SqlError::new("42P07", format!("relation {to:?} already exists")));
+            }
+            refuse_by_name(catalog, &name)?;
+            catalog.entry(sql, Change::Rename { from: name, to }, catalog.builder())
+        }
+        AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
+            let column = named_column(&object.columns, &fold(old_column_name))?;
+            let to = crate::names::new_name(new_column_name)?;
+            if object.column(&to).is_some() {
+                return Err(SqlError::new("42701", format!("column {to:?} already exists")));
+            }
+            refuse_by_name(catalog, &name)?;
+            if !object.checks.is_empty() {
+                return Err(SqlError::unsupported("another name for a column of a table with a CHECK"));
+            }
+            catalog.entry(sql, Change::RenameColumn { table: name, column, to }, catalog.builder())
+        }
+        _ => add_all(catalog, object, alter, sql),
+    }
+}
+
+/// A view without rows of its own names what it reads in its text.
+fn refuse_by_name(catalog: &Catalog, name: &str) -> Result<()> {
+    let dependents = catalog.dependents(name);
+    let by_text = |other: &&String| catalog.find(other).is_some_and(|object| object.kind_name() == "view");
+    match dependents.iter().find(by_text) {
+        Some(view) => Err(SqlError::unsupported(format!("another name for what the view {view:?} reads"))
+            .hint("Drop the view first.")),
+        None => Ok(()),
+    }
+}
+
+fn add_all(catalog: &Catalog, object: &Object, alter: &AlterTable, sql: &str) -> Result<Definition> {
+    let mut constraints = Constraints::new(&object.name);
+    for operation in &alter.operations {
+        match operation {
+            AlterTableOperation::AddConstraint { constraint, .. } => {
+                constraints.add(&object.columns, constraint)?;
+            }
+            AlterTableOperation::OwnerTo { .. } => {}
+            other => {
+                return Err(SqlError::unsupported(format!("ALTER TABLE ... {other}"))
+                    .hint("Make a new table, and INSERT INTO it SELECT ... FROM the old one."));
+            }
+        }
+    }
+    if object.table().is_none() {
+        return Err(SqlError::new("42809", format!("{:?} is not a table", object.name)));
+    }
+    let mut builder = catalog.builder();
+    let stream = catalog.stream(object, &builder)?;
+    let paths = constraints.paths(catalog, &object.columns, stream, &mut builder)?;
+    let Constraints { table, checks, references, warnings, .. } = constraints;
+    let definition = catalog.entry(sql, Change::Constrain { table, checks, references, paths }, builder)?;
+    Ok(definition.warning(warnings))
+}

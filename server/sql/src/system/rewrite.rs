@@ -1,0 +1,365 @@
+//! What clients ask PostgreSQL's catalogues in, put into SQL that the binder knows: functions of pg_catalog become what they
+//! give here, casts to names of objects become numbers, collations and the schema of operators are dropped.
+//!
+//! Only the statements that use such words are touched. What is not known here goes on as it is, and the binder says what it
+//! does not know.
+
+use super::{OWNER, OWNER_NAME, index_name, index_oid, indexes, key_names, object_oid, quoted, shown};
+use crate::catalog::{AccessPath, Catalog, Object, ObjectKind};
+use crate::change::parse_expr;
+use crate::error::{Result, SqlError};
+use crate::names::fold;
+use crate::sql_type::SqlType;
+use sqlparser::ast::{
+    BinaryOperator, DataType, Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    ObjectName, ObjectNamePart, Statement, Value, visit_expressions_mut,
+};
+use std::ops::ControlFlow;
+
+/// Words of which a statement has one if it is to be touched.
+const WORDS: &[&str] = &[
+    "pg_",
+    "current_",
+    "session_user",
+    "version",
+    "reg",
+    "set_config",
+    "_description",
+    "collate",
+    "has_",
+    "quote_ident",
+    "oid",
+    "format_type",
+    "name",
+];
+
+/// The statement as the binder takes it; none if there is nothing to change.
+pub(crate) fn statement(catalog: &Catalog, statement: &Statement, sql: &str) -> Result<Option<Statement>> {
+    let small = sql.to_lowercase();
+    let reads = matches!(
+        statement,
+        Statement::Query(_) | Statement::Explain { .. } | Statement::Insert(_) | Statement::Update(_)
+    );
+    if !reads || !WORDS.iter().any(|word| small.contains(word)) {
+        return Ok(None);
+    }
+    let mut changed = statement.clone();
+    let flow = visit_expressions_mut(&mut changed, |ast: &mut Ast| match rewritten(catalog, ast) {
+        Ok(Some(new)) => {
+            *ast = new;
+            ControlFlow::Continue(())
+        }
+        Ok(None) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    });
+    match flow {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(Some(changed)),
+    }
+}
+
+/// The expression put into other words; its parts have been put into other words already.
+fn rewritten(catalog: &Catalog, ast: &Ast) -> Result<Option<Ast>> {
+    match ast {
+        Ast::Collate { expr, .. } => Ok(Some((**expr).clone())),
+        Ast::BinaryOp { left, op, right } => {
+            let op = match op {
+                BinaryOperator::PGCustomBinaryOperator(parts) => named_operator(parts)?,
+                other => other.clone(),
+            };
+            match anchored(left, &op, right) {
+                Some(text) => parse_expr(&text).map(Some),
+                None => Ok(Some(Ast::BinaryOp { left: left.clone(), op, right: right.clone() })),
+            }
+        }
+        Ast::Cast { expr, data_type, .. } => cast(catalog, expr, data_type),
+        Ast::Function(function) => call(catalog, function),
+        _ => Ok(None),
+    }
+}
+
+fn named_operator(parts: &[String]) -> Result<BinaryOperator> {
+    use BinaryOperator as B;
+    Ok(match parts.last().map(String::as_str).unwrap_or_default() {
+        "~" => B::PGRegexMatch,
+        "!~" => B::PGRegexNotMatch,
+        "~*" => B::PGRegexIMatch,
+        "!~*" => B::PGRegexNotIMatch,
+        "~~" => B::PGLikeMatch,
+        "!~~" => B::PGNotLikeMatch,
+        "=" => B::Eq,
+        "<>" => B::NotEq,
+        "<" => B::Lt,
+        ">" => B::Gt,
+        "<=" => B::LtEq,
+        ">=" => B::GtEq,
+        "+" => B::Plus,
+        "-" => B::Minus,
+        other => return Err(SqlError::unsupported(format!("OPERATOR({other})"))),
+    })
+}
+
+/// A match with a pattern that begins where the text does and has nothing but letters and `.*`, as psql makes them of its
+/// patterns, is LIKE.
+fn anchored(left: &Ast, op: &BinaryOperator, right: &Ast) -> Option<String> {
+    let negated = match op {
+        BinaryOperator::PGRegexMatch => "",
+        BinaryOperator::PGRegexNotMatch => "NOT ",
+        _ => return None,
+    };
+    let pattern = text_constant(right)?.strip_prefix('^')?;
+    let (pattern, whole) = match pattern.strip_prefix('(').and_then(|rest| rest.strip_suffix(")$")) {
+        Some(inner) => (inner, true),
+        None => match pattern.strip_suffix('$') {
+            Some(inner) => (inner, true),
+            None => (pattern, false),
+        },
+    };
+    let mut like = String::new();
+    for (at, part) in pattern.split(".*").enumerate() {
+        if at > 0 {
+            like.push('%');
+        }
+        for c in part.chars() {
+            match c {
+                '_' => like.push_str("\\_"),
+                '\'' => like.push_str("''"),
+                '.' => like.push('_'),
+                c if c.is_alphanumeric() || " -#@".contains(c) => like.push(c),
+                _ => return None,
+            }
+        }
+    }
+    if !whole {
+        like.push('%');
+    }
+    Some(format!("({left}) {negated}LIKE '{like}'"))
+}
+
+fn text_constant(ast: &Ast) -> Option<&str> {
+    match ast {
+        Ast::Nested(inner) => text_constant(inner),
+        Ast::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A cast to a type that is only another name or another view of a number.
+fn cast(catalog: &Catalog, expr: &Ast, to: &DataType) -> Result<Option<Ast>> {
+    let name = to.to_string().to_lowercase().replace('"', "");
+    let name = name.rsplit('.').next().unwrap_or_default();
+    let text = match name {
+        "regclass" => match text_constant(expr) {
+            Some(text) => class_oid(catalog, text)?,
+            None => names_by_number(&format!("{expr}"), relations(catalog)),
+        },
+        "regtype" => match text_constant(expr) {
+            Some(text) => type_oid(text)?,
+            None => type_name(&format!("{expr}"), "NULL"),
+        },
+        "regnamespace" => names_by_number(&format!("{expr}"), vec![(super::PUBLIC, "public".to_owned())]),
+        "regproc" | "regprocedure" | "regrole" => format!("CAST(({expr}) AS text)"),
+        "oid" | "xid" => format!("CAST(({expr}) AS bigint)"),
+        "name" | "cstring" | "char" if !matches!(to, DataType::Char(_)) => format!("CAST(({expr}) AS text)"),
+        "text" if name != to.to_string().to_lowercase() => format!("CAST(({expr}) AS text)"),
+        "int2vector" | "oidvector" => format!("({expr})"),
+        _ => return Ok(None),
+    };
+    parse_expr(&text).map(Some)
+}
+
+fn relations(catalog: &Catalog) -> Vec<(i64, String)> {
+    let objects = shown(catalog).map(|object| (object_oid(object), quoted(&object.name)));
+    let paths = indexes(catalog).map(|(object, path)| (index_oid(path), index_name(object, path)));
+    objects.chain(paths).collect()
+}
+
+/// The name that a number stands for, as an expression.
+fn names_by_number(number: &str, names: Vec<(i64, String)>) -> String {
+    if names.is_empty() {
+        return format!("CAST(({number}) AS text)");
+    }
+    let cases: Vec<String> =
+        names.iter().map(|(oid, name)| format!("WHEN {oid} THEN '{}'", name.replace('\'', "''"))).collect();
+    format!("CASE ({number}) {} ELSE CAST(({number}) AS text) END", cases.join(" "))
+}
+
+fn class_oid(catalog: &Catalog, text: &str) -> Result<String> {
+    if text.parse::<i64>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let name = text.strip_prefix("public.").unwrap_or(text);
+    let name = match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+        Some(inner) => inner.to_owned(),
+        None => name.to_lowercase(),
+    };
+    let known = ["pg_catalog.pg_class", "pg_class", "pg_catalog.pg_namespace", "pg_namespace"];
+    if known.contains(&text) {
+        return Ok(if text.ends_with("class") { "1259" } else { "2615" }.to_owned());
+    }
+    if name.starts_with("pg_") {
+        return Ok("0".to_owned());
+    }
+    let found = shown(catalog).find(|object| object.name == name).map(object_oid);
+    let index = || indexes(catalog).find(|(object, path)| index_name(object, path) == name);
+    let oid = found.or_else(|| index().map(|(_, path)| index_oid(path)));
+    oid.map(|oid| oid.to_string())
+        .ok_or_else(|| SqlError::new("42P01", format!("relation {text:?} does not exist")))
+}
+
+fn type_oid(text: &str) -> Result<String> {
+    let Ast::Cast { data_type, .. } = parse_expr(&format!("NULL::{text}"))? else {
+        return Err(SqlError::new("42704", format!("type {text:?} does not exist")));
+    };
+    Ok(SqlType::from_ast(&data_type)?.oid().to_string())
+}
+
+/// `format_type`: the name of a type with its length or precision.
+fn type_name(oid: &str, modifier: &str) -> String {
+    let mut cases = String::new();
+    for (number, name, array, _) in super::pg::TYPES {
+        let ty = u32::try_from(*number).ok().and_then(SqlType::from_oid);
+        let name = match (number, ty) {
+            (1042, _) => "character".to_owned(),
+            (1043, _) => "character varying".to_owned(),
+            (_, Some(ty)) => ty.to_string(),
+            (18, None) => "\"char\"".to_owned(),
+            (_, None) => (*name).to_owned(),
+        };
+        let with_length = match number {
+            1042 | 1043 => {
+                format!("CASE WHEN ({modifier}) > 4 THEN '(' || (({modifier}) - 4) || ')' ELSE '' END")
+            }
+            1700 => format!(
+                "CASE WHEN ({modifier}) > 4 THEN '(' || ((({modifier}) - 4) / 65536) || ',' || ((({modifier}) - 4) % 65536) || ')' ELSE '' END"
+            ),
+            _ => "''".to_owned(),
+        };
+        let plain = modifier == "NULL" || with_length == "''";
+        match plain {
+            true => cases.push_str(&format!(" WHEN {number} THEN '{name}'")),
+            false => cases.push_str(&format!(" WHEN {number} THEN '{name}' || {with_length}")),
+        }
+        if *array != 0 {
+            cases.push_str(&format!(" WHEN {array} THEN '{name}[]'"));
+        }
+    }
+    format!("CASE ({oid}){cases} ELSE '???' END")
+}
+
+/// The statement that makes an index.
+pub(super) fn index_text(object: &Object, path: &AccessPath) -> String {
+    let unique = if object.table().is_some() && path.name == object.name { "UNIQUE " } else { "" };
+    let (name, key) = (quoted(&index_name(object, path)), key_names(object, &path.key));
+    format!("CREATE {unique}INDEX {name} ON public.{} USING hash ({key})", quoted(&object.name))
+}
+
+/// The query of a view.
+pub(super) fn view_text(object: &Object) -> String {
+    if let ObjectKind::View { query } = &object.kind {
+        return format!(" {query};");
+    }
+    let parsed = crate::parse::parse(&object.sql).ok().and_then(|parsed| parsed.into_iter().next());
+    match parsed.map(|parsed| parsed.statement) {
+        Some(Statement::CreateView(create)) => format!(" {};", create.query),
+        _ => object.sql.clone(),
+    }
+}
+
+fn arguments(function: &Function) -> Option<Vec<String>> {
+    let FunctionArguments::List(list) = &function.args else { return Some(Vec::new()) };
+    let argument = |argument: &FunctionArg| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(ast)) => Some(ast.to_string()),
+        _ => None,
+    };
+    list.args.iter().map(argument).collect()
+}
+
+/// A function of pg_catalog.
+fn call(catalog: &Catalog, function: &Function) -> Result<Option<Ast>> {
+    let parts: Vec<&Ident> = function.name.0.iter().filter_map(ObjectNamePart::as_ident).collect();
+    let Some(last) = parts.last() else { return Ok(None) };
+    let name = fold(last);
+    let Some(arguments) = arguments(function) else { return Ok(None) };
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let texts = |list: Vec<(i64, String)>, number: &str| {
+        let cases: Vec<String> = list
+            .iter()
+            .map(|(oid, text)| format!("WHEN {oid} THEN '{}'", text.replace('\'', "''")))
+            .collect();
+        match cases.is_empty() {
+            true => "CAST(NULL AS text)".to_owned(),
+            false => format!("CASE ({number}) {} END", cases.join(" ")),
+        }
+    };
+    let text = match (name.as_str(), arguments.as_slice()) {
+        ("version", []) => "'PostgreSQL 15.0 (Sakia)'".to_owned(),
+        ("current_database" | "current_catalog", []) => format!("'{OWNER_NAME}'"),
+        ("current_schema", []) => "'public'".to_owned(),
+        ("current_user" | "session_user" | "user" | "current_role", []) => format!("'{OWNER_NAME}'"),
+        ("current_schemas", [_]) => "ARRAY['pg_catalog', 'public']".to_owned(),
+        ("pg_backend_pid", []) => "0".to_owned(),
+        ("pg_is_in_recovery", []) => "false".to_owned(),
+        ("pg_get_userbyid", [_]) => format!("'{OWNER_NAME}'"),
+        ("pg_encoding_to_char", [_]) => "'UTF8'".to_owned(),
+        ("format_type", [oid, modifier]) => type_name(oid, modifier),
+        ("pg_table_is_visible" | "pg_type_is_visible" | "pg_function_is_visible", [_]) => "true".to_owned(),
+        ("pg_get_expr", [text, ..]) => format!("({text})"),
+        ("quote_ident", [text]) => format!("({text})"),
+        ("obj_description" | "col_description" | "shobj_description", _) => "CAST(NULL AS text)".to_owned(),
+        ("pg_get_statisticsobjdef_columns" | "pg_get_serial_sequence" | "pg_get_partkeydef", _) => {
+            "CAST(NULL AS text)".to_owned()
+        }
+        ("pg_relation_is_publishable", _) => "false".to_owned(),
+        (name, _) if name.starts_with("has_") && name.ends_with("_privilege") => "true".to_owned(),
+        ("pg_relation_size" | "pg_table_size" | "pg_total_relation_size" | "pg_database_size", _) => {
+            "CAST(0 AS bigint)".to_owned()
+        }
+        ("pg_size_pretty", _) => "'0 bytes'".to_owned(),
+        ("array_to_string", [list, ..]) => format!("CAST(({list}) AS text)"),
+        ("set_config", [_, value, _]) => format!("({value})"),
+        ("current_setting", [setting, ..]) => {
+            let wanted = setting.trim_matches('\'').to_lowercase();
+            let found = super::pg::SETTINGS.iter().find(|(name, _)| name.to_lowercase() == wanted);
+            found.map_or("CAST(NULL AS text)".to_owned(), |(_, value)| format!("'{value}'"))
+        }
+        ("pg_get_indexdef", [oid]) => {
+            texts(indexes(catalog).map(|(o, path)| (index_oid(path), index_text(o, path))).collect(), oid)
+        }
+        ("pg_get_indexdef", [oid, number, ..]) if *number == "0" => {
+            texts(indexes(catalog).map(|(o, path)| (index_oid(path), index_text(o, path))).collect(), oid)
+        }
+        ("pg_get_indexdef", [oid, number, ..]) => column_of_index(catalog, oid, number),
+        ("pg_get_viewdef", [oid, ..]) => {
+            let views = shown(catalog).filter(|object| object.table().is_none());
+            texts(views.map(|object| (object_oid(object), view_text(object))).collect(), oid)
+        }
+        ("pg_get_constraintdef", [oid, ..]) => {
+            let all = super::pg::constraints(catalog).into_iter();
+            texts(all.map(|(oid, .., text)| (oid, text)).collect(), oid)
+        }
+        _ if parts.len() > 1 => {
+            let name = ObjectName(vec![ObjectNamePart::Identifier((*last).clone())]);
+            return Ok(Some(Ast::Function(Function { name, ..function.clone() })));
+        }
+        _ => return Ok(None),
+    };
+    debug_assert_eq!(OWNER, 10, "the role's number is PostgreSQL's for its first role");
+    parse_expr(&text).map(Some)
+}
+
+/// `pg_get_indexdef(oid, number, ...)`: a column of an index.
+fn column_of_index(catalog: &Catalog, oid: &str, number: &str) -> String {
+    let mut cases = String::new();
+    for (object, path) in indexes(catalog) {
+        for (at, column) in (1..).zip(&path.key) {
+            let name = quoted(&object.columns[usize::from(*column)].name).replace('\'', "''");
+            let index = index_oid(path);
+            cases.push_str(&format!(" WHEN ({oid}) = {index} AND ({number}) = {at} THEN '{name}'"));
+        }
+    }
+    if cases.is_empty() { "CAST(NULL AS text)".to_owned() } else { format!("CASE{cases} END") }
+}
