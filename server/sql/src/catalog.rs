@@ -182,7 +182,7 @@ pub enum Change {
     /// A new table or view.
     Create(Object),
     /// A new table whose rows are counted, and the table of blocks for that.
-    CreateCounting(Object, Object),
+    CreateCounting(Box<Object>, Box<Object>),
     /// Another way to find the rows of an object.
     CreateIndex {
         /// The object's name.
@@ -335,7 +335,7 @@ impl Catalog {
         match &entry.change {
             Change::Create(object) => self.objects.push(object.clone()),
             Change::CreateCounting(blocks, object) => {
-                self.objects.extend([blocks.clone(), object.clone()]);
+                self.objects.extend([(**blocks).clone(), (**object).clone()]);
             }
             Change::CreateIndex { on, path } => {
                 let object = self.objects.iter_mut().find(|object| object.name == *on);

@@ -257,8 +257,8 @@ pub(crate) fn parse_expr(text: &str) -> Result<Ast> {
     };
     let SetExpr::Select(select) = *select else { unreachable!("it is a SELECT") };
     match select.projection.into_iter().next() {
-        Some(SelectItem::UnnamedExpr(ast)) => Ok(ast),
-        _ => unreachable!("it has one column"),
+        Some(SelectItem::UnnamedExpr(Ast::Nested(ast))) => Ok(*ast),
+        _ => unreachable!("it has one column, in brackets"),
     }
 }
 

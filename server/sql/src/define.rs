@@ -132,7 +132,7 @@ pub(crate) fn create_table(catalog: &Catalog, create: &CreateTable, sql: &str) -
     let definition = if counts && catalog.find(BLOCKS).is_none() {
         // The table has been given the next number already.
         let blocks = block_table(catalog.plan().tables.len() as u32 + 1, &mut builder)?;
-        catalog.entry(sql, Change::CreateCounting(blocks, object), builder)?
+        catalog.entry(sql, Change::CreateCounting(Box::new(blocks), Box::new(object)), builder)?
     } else {
         catalog.entry(sql, Change::Create(object), builder)?
     };

@@ -272,22 +272,38 @@ fn pg_index(catalog: &Catalog) -> Made {
     (columns, rows.collect())
 }
 
-/// Each constraint of an object: name, kind, columns, what it refers to, and its text.
-pub(super) fn constraints(catalog: &Catalog) -> Vec<(i64, &Object, String, &'static str, Vec<u16>, String)> {
+/// A constraint as pg_constraint shows it.
+pub(super) struct Constraint<'c> {
+    pub oid: i64,
+    pub object: &'c Object,
+    pub name: String,
+    /// `p` for a primary key, `c` for a CHECK, `f` for a foreign key.
+    pub kind: &'static str,
+    /// Columns of the object, in the order of the constraint.
+    pub columns: Vec<u16>,
+    /// As it would stand in a definition.
+    pub text: String,
+}
+
+/// The constraints of all objects that are shown.
+pub(super) fn constraints(catalog: &Catalog) -> Vec<Constraint<'_>> {
     let mut found = Vec::new();
     for object in shown(catalog) {
         let oid = object_oid(object) * 64;
         if let Some((_, key)) = object.table() {
             let text = format!("PRIMARY KEY ({})", key_names(object, key));
-            found.push((oid, object, format!("{}_pkey", object.name), "p", key.to_vec(), text));
+            let name = format!("{}_pkey", object.name);
+            found.push(Constraint { oid, object, name, kind: "p", columns: key.to_vec(), text });
         }
         for (at, check) in (1i64..).zip(&object.checks) {
             let text = format!("CHECK (({}))", check.condition);
-            found.push((oid + at, object, check.name.clone(), "c", Vec::new(), text));
+            let name = check.name.clone();
+            found.push(Constraint { oid: oid + at, object, name, kind: "c", columns: Vec::new(), text });
         }
         for (at, reference) in (32i64..).zip(&object.references) {
-            let (name, key) = (reference.name.clone(), reference.columns.clone());
-            found.push((oid + at, object, name, "f", key, reference.text.clone()));
+            let (name, text) = (reference.name.clone(), reference.text.clone());
+            let columns = reference.columns.clone();
+            found.push(Constraint { oid: oid + at, object, name, kind: "f", columns, text });
         }
     }
     found
@@ -318,7 +334,8 @@ fn pg_constraint(catalog: &Catalog) -> Made {
         ("conexclop", T),
         ("conbin", T),
     ];
-    let rows = constraints(catalog).into_iter().map(|(oid, object, name, kind, key, text)| {
+    let rows = constraints(catalog).into_iter().map(|constraint| {
+        let Constraint { oid, object, name, kind, columns: key, text } = constraint;
         let index = match (kind, object.paths.first()) {
             ("p", Some(path)) => index_oid(path),
             _ => 0,

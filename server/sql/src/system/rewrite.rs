@@ -27,7 +27,6 @@ const WORDS: &[&str] = &[
     "_description",
     "collate",
     "has_",
-    "quote_ident",
     "oid",
     "format_type",
     "name",
@@ -308,7 +307,6 @@ fn call(catalog: &Catalog, function: &Function) -> Result<Option<Ast>> {
         ("format_type", [oid, modifier]) => type_name(oid, modifier),
         ("pg_table_is_visible" | "pg_type_is_visible" | "pg_function_is_visible", [_]) => "true".to_owned(),
         ("pg_get_expr", [text, ..]) => format!("({text})"),
-        ("quote_ident", [text]) => format!("({text})"),
         ("obj_description" | "col_description" | "shobj_description", _) => "CAST(NULL AS text)".to_owned(),
         ("pg_get_statisticsobjdef_columns" | "pg_get_serial_sequence" | "pg_get_partkeydef", _) => {
             "CAST(NULL AS text)".to_owned()
@@ -339,7 +337,7 @@ fn call(catalog: &Catalog, function: &Function) -> Result<Option<Ast>> {
         }
         ("pg_get_constraintdef", [oid, ..]) => {
             let all = super::pg::constraints(catalog).into_iter();
-            texts(all.map(|(oid, .., text)| (oid, text)).collect(), oid)
+            texts(all.map(|constraint| (constraint.oid, constraint.text)).collect(), oid)
         }
         _ if parts.len() > 1 => {
             let name = ObjectName(vec![ObjectNamePart::Identifier((*last).clone())]);

@@ -1,6 +1,6 @@
 //! The tables of information_schema.
 
-use super::pg::{Made, constraints};
+use super::pg::{Constraint, Made, constraints};
 use super::{OWNER_NAME, default_text, i, shown, t};
 use crate::catalog::{Catalog, DefaultValue, ObjectKind};
 use crate::sql_type::SqlType::{self, Integer as N, Text as T};
@@ -137,7 +137,8 @@ fn table_constraints(catalog: &Catalog) -> Made {
         ("initially_deferred", T),
         ("enforced", T),
     ];
-    let rows = constraints(catalog).into_iter().map(|(_, object, name, kind, _, _)| {
+    let rows = constraints(catalog).into_iter().map(|constraint| {
+        let Constraint { object, name, kind, .. } = constraint;
         let (kind, enforced) = match kind {
             "p" => ("PRIMARY KEY", "YES"),
             "c" => ("CHECK", "YES"),
@@ -173,7 +174,7 @@ fn key_column_usage(catalog: &Catalog) -> Made {
         ("position_in_unique_constraint", N),
     ];
     let mut rows = Vec::new();
-    for (_, object, name, _, key, _) in constraints(catalog) {
+    for Constraint { object, name, columns: key, .. } in constraints(catalog) {
         for (number, at) in (1i64..).zip(key) {
             let column = &object.columns[usize::from(at)].name;
             rows.push(vec![
