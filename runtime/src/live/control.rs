@@ -166,6 +166,19 @@ impl Phase {
     }
 }
 
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Phase::Down => "down",
+            Phase::Opening => "opening",
+            Phase::Replaying => "replaying",
+            Phase::Steering => "steering",
+            Phase::Running => "running",
+            Phase::Quarantined => "quarantined",
+        })
+    }
+}
+
 /// The control page, mapped.
 pub struct ControlPage {
     map: Map,

@@ -144,6 +144,10 @@ fn bind_statement(
 ) -> Result<Prepared> {
     let without_result = |bound| Prepared { bound, parameters: parameters.types(), columns: Vec::new() };
     let text_column = |name: &str| vec![ResultColumn { name: name.to_owned(), ty: SqlType::Text }];
+    let shown = |name: String| {
+        let columns = text_column(&name);
+        Prepared { bound: Bound::Session(Session::Show(name)), parameters: Vec::new(), columns }
+    };
     Ok(match statement {
         Statement::Query(query) => bind_query(catalog, query, parameters)?,
         Statement::Insert(insert) => match write::insert(catalog, insert, parameters)? {
@@ -164,10 +168,9 @@ fn bind_statement(
         }
         Statement::ShowVariable { variable } => {
             let name: Vec<String> = variable.iter().map(fold).collect();
-            let name = name.join(".");
-            let columns = text_column(&name);
-            Prepared { bound: Bound::Session(Session::Show(name)), parameters: Vec::new(), columns }
+            shown(name.join("."))
         }
+        Statement::ShowViews { .. } => shown("views".to_owned()),
         _ => match define_statement(catalog, statement, sql)? {
             Some(definition) => without_result(Bound::Define(definition)),
             None => without_result(Bound::Session(session(statement)?)),

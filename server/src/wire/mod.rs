@@ -31,6 +31,7 @@ mod execute;
 mod overlay;
 mod pipeline;
 mod pump;
+mod report;
 mod rows;
 mod scan;
 mod session;

@@ -16,7 +16,10 @@ pub fn describe(mut prepared: Prepared) -> Prepared {
     if let Bound::Session(Request::Show(name)) = &prepared.bound {
         let names: &[&str] = match name.as_str() {
             "all" => &["name", "setting"],
-            _ => return prepared,
+            name => {
+                prepared.columns = super::report::columns(name).unwrap_or(prepared.columns);
+                return prepared;
+            }
         };
         prepared.columns = names.iter().map(|name| text_column(name)).collect();
     }
@@ -160,7 +163,14 @@ impl Session {
             "transaction isolation level" | "transaction.isolation.level" => {
                 text_rows([[Some("read committed")]])
             }
-            name => text_rows([[Some(self.settings.get(name)?)]]),
+            name => {
+                let catalog = self.database.catalog.borrow();
+                let told = self.database.pump.with_front(|front| super::report::rows(name, front, &catalog));
+                match told {
+                    Some(rows) => rows,
+                    None => text_rows([[Some(self.settings.get(name)?)]]),
+                }
+            }
         };
         Ok(Done { tag: Tag::words("SHOW"), rows: Some(rows) })
     }

@@ -428,3 +428,46 @@ fn a_statement_can_be_cancelled_and_settings_are_kept() {
         assert_eq!(rows(&client, "SHOW server_version").await.len(), 1);
     });
 }
+
+#[test]
+fn shards_and_views_are_shown() {
+    with_server(|server| async move {
+        let client = server.connect().await;
+        client
+            .batch_execute(
+                "CREATE TABLE pets (id bigint PRIMARY KEY, kind text); \
+                 CREATE MATERIALIZED VIEW kinds AS SELECT kind, count(*) AS n FROM pets GROUP BY kind; \
+                 CREATE INDEX by_kind ON pets (kind)",
+            )
+            .await
+            .expect("made");
+        assert_eq!(
+            rows(&client, "SHOW VIEWS").await,
+            [
+                "pets,table,id,whole,100,NULL",
+                "by_kind,index,kind,whole,100,NULL",
+                "kinds,materialized view,kind,whole,100,NULL",
+            ]
+        );
+        server.kill(&server.shards[1].clone());
+        // The second process of the shard, when it has caught up.
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let shown = loop {
+            let shown = client.query("SHOW SHARDS", &[]).await.expect("always answered");
+            assert_eq!(shown.len(), 2);
+            let kills: i64 = shown[1].get("kills");
+            let caught_up: Option<f64> = shown[1].get("caught_up_ms");
+            if kills == 1 && caught_up.is_some() {
+                break shown;
+            }
+            assert!(std::time::Instant::now() < deadline, "it is restored");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        let text = |row: usize, column: &str| shown[row].get::<_, Option<String>>(column);
+        assert_eq!(text(1, "last_signal").as_deref(), Some("SIGKILL"));
+        assert_eq!(text(0, "last_signal"), None);
+        assert_eq!(shown[1].get::<_, i64>("incarnation"), 2);
+        assert_ne!(shown[1].get::<_, i64>("pid").to_string(), server.shards[1]);
+        assert_eq!(shown[0].get::<_, i64>("pid").to_string(), server.shards[0]);
+    });
+}
