@@ -233,6 +233,9 @@ pub struct DemoOptions {
     /// Stream only the first so many flights of the year.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub flights: Option<u32>,
+    /// Write the year by one COPY of all flights as they were in the end, as fast as the shards take it.
+    #[arg(long, conflicts_with = "pace")]
+    pub copy: bool,
     /// Write the figures to this file.
     #[arg(long)]
     pub json: Option<PathBuf>,
@@ -312,7 +315,7 @@ mod tests {
         };
         assert_eq!(options.pace, Pace::RowsPerSecond(35_000.0));
         assert_eq!(options.kill_every, Duration::from_secs(2));
-        assert!(!options.no_kill);
+        assert!(!options.no_kill && !options.copy);
         let line =
             "sakia demo --pace max --no-kill --shards 2 --seed 7 --flights 1000 --json out.json --data d";
         let Some(Command::Demo(options)) = parse(line).expect("valid options").command else {
@@ -336,6 +339,7 @@ mod tests {
             "sakia demo --kill-every 0",
             "sakia demo --flights 0",
             "sakia demo --no-kill --kill-every 3",
+            "sakia demo --copy --pace 100",
             "sakia --shards 2 doctor",
         ] {
             assert!(parse(line).is_err(), "{line} was accepted");

@@ -87,22 +87,17 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The plan does not fit together, which is a mistake in the demo.
-    #[error("the plan: {0}")]
-    Plan(#[from] operators::PlanError),
-    /// A lookup did not return rows.
-    #[error("{0}")]
-    Lookup(String),
+    /// A statement of the demo failed.
+    #[error("a statement of the demo: {}", reason(.0))]
+    Statement(#[from] tokio_postgres::Error),
     /// SQLite refused something, which is a mistake in the demo.
     #[error("SQLite: {0}")]
     Sqlite(#[from] rusqlite::Error),
     /// The shards stopped to answer.
-    #[error("no write was acknowledged for {seconds} s, {writes} are under way")]
+    #[error("no write was acknowledged for {seconds} s")]
     Silence {
         /// How long.
         seconds: u64,
-        /// Writes that were sent.
-        writes: usize,
     },
     /// A shard is not started again; the message says what it died of.
     #[error("shard {shard} is down: {why}")]

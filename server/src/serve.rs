@@ -50,17 +50,18 @@ pub fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
 
 /// The processes beside the shards: those that serve clients, then the one that answers over HTTP.
 fn fronts(options: &ServeOptions) -> Result<Vec<FrontCommand>, Error> {
+    options.front_arguments().into_iter().chain(options.http_arguments()).map(own_command).collect()
+}
+
+/// This program as a process beside the shards.
+pub fn own_command(arguments: Vec<String>) -> Result<FrontCommand, Error> {
     let program = std::env::current_exe()
         .map_err(|source| Error::System { what: "the program's own file cannot be found", source })?;
-    let command = |arguments: Vec<String>| FrontCommand {
-        program: program.clone(),
-        args: arguments.into_iter().map(Into::into).collect(),
-    };
-    Ok(options.front_arguments().into_iter().chain(options.http_arguments()).map(command).collect())
+    Ok(FrontCommand { program, args: arguments.into_iter().map(Into::into).collect() })
 }
 
 /// Whether all fronts have said where they listen; an error if one has ended instead, having said why.
-fn all_listen(supervisor: &Supervisor) -> Result<bool, Error> {
+pub fn all_listen(supervisor: &Supervisor) -> Result<bool, Error> {
     let status = supervisor.front_status();
     match status.iter().filter(|front| front.said.is_none()).find_map(|front| front.last_end.as_ref()) {
         Some(end) => Err(Error::FrontEnded { end: end.clone() }),

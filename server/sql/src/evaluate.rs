@@ -3,7 +3,7 @@
 //! Resolved once; run with any row and any parameters.
 
 use crate::error::{Result, SqlError};
-use crate::parameters::{Parameters, parameter};
+use crate::parameters::{Parameters, index_of};
 use crate::sql_type::SqlType;
 use crate::text;
 use operators::expr::{BoundExpr, Expr, Literal, Scratch};
@@ -44,6 +44,9 @@ impl Cell {
             Expr::ColumnAt(at) => return Ok(Cell::Column(*at as usize, row[*at as usize].ty)),
             _ => {}
         }
+        if let Some(index) = index_of(expr) {
+            return Ok(Cell::Parameter(index));
+        }
         let all = parameters.columns();
         let (now, all) = all.split_last().expect("the time is among them");
         let mut used = Vec::new();
@@ -54,11 +57,6 @@ impl Cell {
                 used.push(index);
             }
         });
-        if let [index] = used.as_slice()
-            && *expr == parameter(*index)
-        {
-            return Ok(Cell::Parameter(*index));
-        }
         let mut columns = row.to_vec();
         columns.extend(used.iter().map(|index| all[*index].clone()));
         columns.push(now.clone());

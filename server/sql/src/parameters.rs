@@ -111,6 +111,13 @@ pub(crate) fn parameter(index: usize) -> Expr {
     Expr::Column(parameter_name(index))
 }
 
+/// The index of the parameter whose value an expression gives, if that is all that it is.
+pub(crate) fn index_of(expr: &Expr) -> Option<usize> {
+    let Expr::Column(name) = expr else { return None };
+    let number: usize = name.strip_prefix(HIDDEN)?.strip_prefix('$')?.parse().ok()?;
+    number.checked_sub(1)
+}
+
 fn parameter_name(index: usize) -> String {
     format!("{HIDDEN}${}", index + 1)
 }

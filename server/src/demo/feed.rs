@@ -1,32 +1,37 @@
-//! The writer of the demo: a front that streams the timeline to the shards and keeps account of what they acknowledge.
+//! The writer of the demo: clients that stream the timeline through SQL and keep account of what is acknowledged.
 //!
-//! Writes go out in the timeline's order at the pace asked for, many under way at once; a write counts only when it is
-//! acknowledged. A shard's death shows as a pause, never as an error, and what the shards say they changed must be what
-//! was written: a row inserted twice or a deletion of nothing would show here already.
+//! Rows go out in the timeline's order at the pace asked for; a write counts only when it is acknowledged. New flights
+//! arrive by COPY, departures and arrivals by INSERT ... ON CONFLICT, cancellations by DELETE. A shard's death shows as a
+//! pause, never as an error, and what the server says it changed must be what was written: a row inserted twice or a deletion
+//! of nothing would show here already.
+//!
+//! Each flight belongs to one of a few connections, so its own events keep their order.
 
-use std::collections::HashMap;
-use std::ops::Range;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use operators::dataflow::WriteKind;
-use operators::plan::{Plan, TableId};
-use operators::row::{RowBuilder, Rows};
-use runtime::front::{Completion, Front, FrontError, Outcome, RequestId};
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use futures_util::{SinkExt, pin_mut};
+use operators::expr::calendar::datum_text;
+use operators::value::Datum;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, Statement};
 
+use super::client;
 use super::data::{Data, Minute};
-use super::tables;
+use super::oracle::Value;
+use super::tables::{self, Table};
 use super::timeline::{Event, Timeline, Write};
 use crate::cli::Pace;
 use crate::error::Error;
 
-/// Writes under way. With chunks of some hundred rows this is a few seconds of the usual pace: the time a shard may be
-/// away before the writer waits for it.
-const WRITES_IN_FLIGHT_MAX: usize = 512;
-/// How long to wait for the doorbell before looking at the clock again.
-const WAIT_MAX: Duration = Duration::from_millis(20);
-/// Without any acknowledgement for so long the run is given up; restarts take well under a second.
+/// Rows of the largest statement, as a power of two: with thirteen columns that is a fortieth of the parameters that
+/// a statement may have.
+const ROWS_LOG_MAX: u32 = 7;
+/// Bytes of rows that are copied in one message, as clients do it.
+const COPY_BYTES: usize = 64 << 10;
+/// A server that says nothing for longer than this ends the run; restarts take well under a second.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// What the writer tells the other threads while it runs.
@@ -38,6 +43,13 @@ pub struct Progress {
     pub at: AtomicI32,
     /// The others ask the writer to end.
     pub cancelled: AtomicBool,
+}
+
+impl Progress {
+    /// When the newest row that was sent happened.
+    pub fn at(&self) -> Minute {
+        Minute(self.at.load(Ordering::Relaxed))
+    }
 }
 
 /// What the writer has done.
@@ -68,168 +80,209 @@ impl Fed {
     }
 }
 
-/// Writes the tables that do not change, and waits until they are acknowledged.
-pub fn write_constants(front: &mut Front, data: &Data) -> Result<(), Error> {
-    let (mut builder, mut rows) = (RowBuilder::new(), Rows::new());
-    for (table, values) in tables::constant_rows(data) {
-        let id = table_id(front.plan(), table)?;
-        tables::encode(values, &mut builder, &mut rows);
-        front.write_wait(id, WriteKind::Upsert, &rows)?;
+/// Makes the tables and views, and copies the tables that do not change.
+pub async fn prepare(config: &Config, schema: &str, data: &Data) -> Result<(), Error> {
+    let client = client::connect(config).await?;
+    client.batch_execute(schema).await?;
+    for (table, rows) in tables::constant_rows(data) {
+        let statement = client.prepare(&copy_sql(table)).await?;
+        copy(&client, &statement, rows).await?;
     }
     Ok(())
 }
 
-/// Streams the timeline to the shards of `folder`.
-pub fn feed(
-    folder: &Path,
+/// Streams the timeline to the server through so many connections.
+pub async fn feed(
+    config: &Config,
     data: &Data,
     timeline: &Timeline,
+    lanes: usize,
     pace: Pace,
     progress: &Progress,
 ) -> Result<Fed, Error> {
-    let front = Front::connect(folder)?;
-    let flights = table_id(front.plan(), &tables::FLIGHTS)?;
-    let mut feed = Feed {
-        front,
-        flights,
-        in_flight: HashMap::with_capacity(WRITES_IN_FLIGHT_MAX),
-        completions: Vec::new(),
-        heard: Instant::now(),
-        progress,
-        fed: Fed {
-            acknowledged: vec![false; timeline.events().len()],
-            elapsed: Duration::ZERO,
-            complaints: Vec::new(),
-        },
-    };
     let started = Instant::now();
-    let (mut builder, mut rows) = (RowBuilder::new(), Rows::new());
-    for (write, range) in timeline.writes() {
-        feed.wait_until_due(started, range.start, pace)?;
-        if progress.cancelled.load(Ordering::Relaxed) {
-            break;
-        }
-        let events = &timeline.events()[range.clone()];
-        let values = events
-            .iter()
-            .map(|event| tables::flight_values(&data.flights[event.flight as usize], event.change));
-        tables::encode(values, &mut builder, &mut rows);
-        feed.send(write, range, &rows)?;
-        progress.at.store(events.last().map_or(0, |event| event.at.0), Ordering::Relaxed);
+    let lanes = (0..lanes).map(|number| async move {
+        let part = Part { number, of: lanes, data, timeline, progress };
+        Lane::open(config, part).await?.run(started, pace).await
+    });
+    let mut fed = Fed {
+        acknowledged: vec![false; timeline.events().len()],
+        elapsed: Duration::ZERO,
+        complaints: Vec::new(),
+    };
+    for lane in try_join_all(lanes).await? {
+        lane.acknowledged.into_iter().for_each(|event| fed.acknowledged[event] = true);
+        fed.complaints.extend(lane.complaints);
     }
-    while !feed.in_flight.is_empty() {
-        feed.collect(WAIT_MAX)?;
-    }
-    feed.fed.elapsed = started.elapsed();
-    Ok(feed.fed)
+    fed.elapsed = started.elapsed();
+    Ok(fed)
 }
 
-/// The writer's state.
-struct Feed<'a> {
-    front: Front,
-    flights: TableId,
-    /// Writes that are not acknowledged: what kind, and which events.
-    in_flight: HashMap<RequestId, (Write, Range<usize>)>,
-    completions: Vec<Completion>,
-    /// When the last answer came, or the first write after a time without any under way.
-    heard: Instant,
+/// The flights of one connection, and what all of them know.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    number: usize,
+    of: usize,
+    data: &'a Data,
+    timeline: &'a Timeline,
     progress: &'a Progress,
-    fed: Fed,
 }
 
-impl Feed<'_> {
-    /// Collects answers until there is room for another write and row number `row` is due.
-    fn wait_until_due(&mut self, started: Instant, row: usize, pace: Pace) -> Result<(), Error> {
-        let due = match pace {
-            Pace::Max => started,
-            Pace::RowsPerSecond(rate) => started + Duration::from_secs_f64(row as f64 / rate),
+/// One connection and the flights that go through it.
+struct Lane<'a> {
+    client: Client,
+    copy: Statement,
+    upsert: Batched,
+    delete: Batched,
+    part: Part<'a>,
+    /// Events of the timeline.
+    acknowledged: Vec<usize>,
+    complaints: Vec<String>,
+}
+
+impl<'a> Lane<'a> {
+    async fn open(config: &Config, part: Part<'a>) -> Result<Lane<'a>, Error> {
+        let client = client::connect(config).await?;
+        Ok(Lane {
+            copy: client.prepare(&copy_sql(&tables::FLIGHTS)).await?,
+            upsert: Batched::prepare(&client, upsert_sql).await?,
+            delete: Batched::prepare(&client, delete_sql).await?,
+            client,
+            part,
+            acknowledged: Vec::new(),
+            complaints: Vec::new(),
+        })
+    }
+
+    /// Writes its part of each chunk when that is due.
+    async fn run(mut self, started: Instant, pace: Pace) -> Result<Self, Error> {
+        let Part { number, of, timeline, progress, .. } = self.part;
+        for (write, range) in timeline.writes() {
+            if let Pace::RowsPerSecond(rate) = pace {
+                let due = started + Duration::from_secs_f64(range.start as f64 / rate);
+                tokio::time::sleep_until(due.into()).await;
+            }
+            if progress.cancelled.load(Ordering::Relaxed) {
+                break;
+            }
+            let events = timeline.events();
+            let mine: Vec<usize> =
+                range.filter(|event| events[*event].flight as usize % of == number).collect();
+            let Some(last) = mine.last() else { continue };
+            progress.at.fetch_max(events[*last].at.0, Ordering::Relaxed);
+            self.write(write, mine).await?;
+        }
+        Ok(self)
+    }
+
+    async fn write(&mut self, write: Write, events: Vec<usize>) -> Result<(), Error> {
+        let rows = events.iter().map(|event| {
+            let event = &self.part.timeline.events()[*event];
+            tables::flight_values(&self.part.data.flights[event.flight as usize], event.change)
+        });
+        let changed = match write {
+            Write::Insert => copy(&self.client, &self.copy, rows).await?,
+            Write::Upsert => self.upsert.execute(&self.client, &values(rows)).await?,
+            Write::Delete => self.delete.execute(&self.client, &values(rows)).await?,
         };
-        loop {
-            let wait = due.saturating_duration_since(Instant::now());
-            let full = self.in_flight.len() >= WRITES_IN_FLIGHT_MAX;
-            if self.progress.cancelled.load(Ordering::Relaxed) || wait.is_zero() && !full {
-                return Ok(());
-            }
-            self.collect(if full { WAIT_MAX } else { wait.min(WAIT_MAX) })?;
+        let count = events.len() as u64;
+        if changed != count {
+            self.complaints.push(format!("a write of {count} rows ({write:?}) changed {changed}"));
         }
-    }
-
-    /// Hands a write to the front, waiting as long as it has no room.
-    fn send(&mut self, write: Write, range: Range<usize>, rows: &Rows) -> Result<(), Error> {
-        if self.in_flight.is_empty() {
-            self.heard = Instant::now();
-        }
-        loop {
-            match self.front.write(self.flights, kind(write), rows) {
-                Ok(request) => {
-                    let before = self.in_flight.insert(request, (write, range));
-                    assert!(before.is_none(), "the front gave one id to two requests");
-                    return self.collect(Duration::ZERO);
-                }
-                Err(FrontError::Busy) => self.collect(WAIT_MAX)?,
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Takes the answers that are there, waiting for one if there is none.
-    fn collect(&mut self, timeout: Duration) -> Result<(), Error> {
-        let mut completions = std::mem::take(&mut self.completions);
-        if timeout.is_zero() {
-            self.front.poll(&mut completions)?;
-        } else {
-            self.front.wait(timeout, &mut completions)?;
-        }
-        if !completions.is_empty() {
-            self.heard = Instant::now();
-        }
-        for completion in completions.drain(..) {
-            self.take(&completion);
-        }
-        self.completions = completions;
-        if !self.in_flight.is_empty() && self.heard.elapsed() > SILENCE_MAX {
-            return Err(Error::Silence { seconds: SILENCE_MAX.as_secs(), writes: self.in_flight.len() });
-        }
+        self.acknowledged.extend(events);
+        self.part.progress.acknowledged.fetch_add(count, Ordering::Relaxed);
         Ok(())
     }
+}
 
-    fn take(&mut self, completion: &Completion) {
-        let (write, range) = self
-            .in_flight
-            .remove(&completion.request)
-            .expect("answers belong to writes under way, once each");
-        let rows = range.len() as u64;
-        match &completion.outcome {
-            Outcome::Written { changed } => {
-                // An upsert may find the row as it was to become; what is inserted or deleted was not there before, or was.
-                if write != Write::Upsert && u64::from(*changed) != rows {
-                    self.fed.complaints.push(format!("a write of {rows} rows ({write:?}) changed {changed}"));
-                }
-                self.fed.acknowledged[range].fill(true);
-                self.progress.acknowledged.fetch_add(rows, Ordering::Relaxed);
-            }
-            other => {
-                self.fed.complaints.push(format!("a write of {rows} rows ({write:?}) ended as {other:?}"))
-            }
+/// A statement, prepared for one row, two, four and so on.
+struct Batched(Vec<Statement>);
+
+impl Batched {
+    async fn prepare(client: &Client, sql: fn(usize) -> String) -> Result<Batched, Error> {
+        let statements = (0..=ROWS_LOG_MAX).map(|log| sql(1 << log));
+        let statements: Vec<String> = statements.collect();
+        Ok(Batched(try_join_all(statements.iter().map(|sql| client.prepare(sql))).await?))
+    }
+
+    /// Sends all rows at once, in as few statements as take them, and waits for the answers. Returns how many rows changed.
+    async fn execute(&self, client: &Client, rows: &[Vec<Value>]) -> Result<u64, Error> {
+        let mut rest = rows;
+        let mut under_way = Vec::new();
+        while !rest.is_empty() {
+            let log = rest.len().ilog2().min(ROWS_LOG_MAX);
+            let (now, later) = rest.split_at(1 << log);
+            under_way.push(execute(client, &self.0[log as usize], now));
+            rest = later;
+        }
+        Ok(in_time(try_join_all(under_way)).await?.iter().sum())
+    }
+}
+
+async fn execute(client: &Client, statement: &Statement, rows: &[Vec<Value>]) -> Result<u64, Error> {
+    let parameters: Vec<&(dyn ToSql + Sync)> =
+        rows.iter().flatten().map(|value| value as &(dyn ToSql + Sync)).collect();
+    Ok(client.execute(statement, &parameters).await?)
+}
+
+/// Copies rows into a table. Returns how many.
+async fn copy<'r>(
+    client: &Client,
+    statement: &Statement,
+    rows: impl IntoIterator<Item = Vec<Datum<'r>>>,
+) -> Result<u64, Error> {
+    let sink = in_time(client.copy_in(statement)).await?;
+    pin_mut!(sink);
+    let mut text = String::with_capacity(COPY_BYTES);
+    for row in rows {
+        line(&row, &mut text);
+        if text.len() >= COPY_BYTES {
+            let piece = std::mem::replace(&mut text, String::with_capacity(COPY_BYTES));
+            in_time(sink.send(Bytes::from(piece))).await?;
         }
     }
+    in_time(sink.send(Bytes::from(text))).await?;
+    in_time(sink.finish()).await
 }
 
-fn kind(write: Write) -> WriteKind {
-    match write {
-        Write::Insert => WriteKind::Insert,
-        Write::Upsert => WriteKind::Upsert,
-        Write::Delete => WriteKind::Delete,
+/// A row as COPY takes it.
+fn line(row: &[Datum<'_>], text: &mut String) {
+    for (number, datum) in row.iter().enumerate() {
+        text.push_str(if number == 0 { "" } else { "\t" });
+        match datum {
+            Datum::Null => text.push_str("\\N"),
+            // No text of the data has a tab, a line break or a backslash in it.
+            datum => datum_text(*datum, text).expect("a string takes everything"),
+        }
     }
+    text.push('\n');
 }
 
-fn table_id(plan: &Plan, table: &tables::Table) -> Result<TableId, Error> {
-    Ok(plan.table(table.name)?.id)
+/// What the server says, unless it takes too long.
+async fn in_time<T, E: Into<Error>>(answer: impl Future<Output = Result<T, E>>) -> Result<T, Error> {
+    let silence = |_| Error::Silence { seconds: SILENCE_MAX.as_secs() };
+    tokio::time::timeout(SILENCE_MAX, answer).await.map_err(silence)?.map_err(Into::into)
 }
 
-impl Progress {
-    /// When the newest row that was sent happened.
-    pub fn at(&self) -> Minute {
-        Minute(self.at.load(Ordering::Relaxed))
-    }
+fn values<'r>(rows: impl Iterator<Item = Vec<Datum<'r>>>) -> Vec<Vec<Value>> {
+    rows.map(|row| row.iter().map(|datum| Value::from_datum(*datum)).collect()).collect()
+}
+
+fn copy_sql(table: &Table) -> String {
+    format!("COPY {} FROM STDIN", table.name)
+}
+
+fn delete_sql(rows: usize) -> String {
+    let places = (1..=rows).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ");
+    format!("DELETE FROM flights WHERE id IN ({places})")
+}
+
+fn upsert_sql(rows: usize) -> String {
+    let columns: Vec<&str> = tables::FLIGHTS.column_names().collect();
+    let width = columns.len();
+    let places =
+        |row: usize| (1..=width).map(|at| format!("${}", row * width + at)).collect::<Vec<_>>().join(", ");
+    let rows = (0..rows).map(|row| format!("({})", places(row))).collect::<Vec<_>>().join(", ");
+    let set: Vec<String> = columns[1..].iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    format!("INSERT INTO flights VALUES {rows} ON CONFLICT (id) DO UPDATE SET {}", set.join(", "))
 }

@@ -1,54 +1,60 @@
 //! `sakia demo`: a year of flights streams through every shard while shards are killed, and every view is right at the
 //! end.
 //!
-//! The run, in order: shards are started on an empty data folder with the plan ([`plan`]); the constant tables are
-//! written; then, at once, a front writes the timeline ([`timeline`], [`feed`]), a front looks up views ([`reader`]),
-//! and the main thread kills shards and shows what happens ([`kills`], [`show`]). When every write is acknowledged and
+//! The run, in order: shards and a front are started on an empty data folder; a client makes the tables and views ([`schema`])
+//! and copies the constant tables; then, at once, clients write the timeline ([`timeline`], [`feed`]), a client looks up views
+//! ([`reader`]), and the main thread kills shards and shows what happens ([`kills`], [`show`]). When every write is acknowledged and
 //! the dataflow is quiet, all views are read and compared with SQLite's answers over the acknowledged writes
 //! ([`questions`], [`oracle`]), and the verdicts are printed and written as JSON ([`report`]).
 //!
 //! The default pace, 35,000 rows a second, spreads the year's million events over about half a minute, not counting the
 //! time that shards are away, so that about a dozen kills happen; with `--pace max` the shards set it.
 
+mod client;
 mod data;
 mod feed;
 #[cfg(test)]
 mod in_process;
 mod kills;
 mod oracle;
-mod plan;
 mod questions;
 mod quiet;
 mod reader;
 mod report;
+mod schema;
 mod show;
 mod tables;
 mod timeline;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use runtime::front::Front;
 use runtime::live::{Options, Supervisor};
+use tokio_postgres::Config;
 
 use crate::cli::DemoOptions;
 use crate::doctor;
 use crate::error::Error;
+use crate::serve;
 use crate::signals::{Request, Stop};
+use client::Lookup;
 use data::Data;
 use feed::{Fed, Progress};
 use kills::Killer;
-use oracle::{Answer, Oracle, view_rows};
+use oracle::{Answer, Oracle};
 use questions::questions;
 use reader::Read;
 use report::{Report, ViewResult};
 use show::{Show, grouped};
 use timeline::Timeline;
 
-/// Rows written together.
-const CHUNK_ROWS: usize = 500;
+/// Rows written together: by each connection a quarter.
+const CHUNK_ROWS: usize = 1000;
+/// Connections that write.
+const LANES: usize = 4;
 /// Shards when there are fewer cores: with one alone there would be no others that go on.
 const SHARDS_MIN: u16 = 2;
 /// How often the main thread looks around.
@@ -63,20 +69,24 @@ pub fn run(options: &DemoOptions) -> Result<ExitCode, Error> {
     let stop = Stop::listen()?;
     forbid_core_dumps();
     let data = Data::load(options.flights.map_or(usize::MAX, |flights| flights as usize))?;
-    let timeline = Timeline::new(&data.flights, CHUNK_ROWS);
+    let timeline = match options.copy {
+        false => Timeline::new(&data.flights, CHUNK_ROWS),
+        true => Timeline::at_once(&data.flights),
+    };
     let home = Home::new(options.data.as_deref())?;
     let shards = options.shards.unwrap_or_else(|| doctor::core_count().max(SHARDS_MIN));
     let mut show = Show::new(timeline.events().len() as u64);
 
-    let supervisor = start(home.path(), shards)?;
+    let (supervisor, config) = start(home.path(), shards)?;
     show.line(format!(
-        "{} flights, {} rows to write, {shards} shards in {}",
+        "{} flights, {} rows to write, {shards} shards in {}; clients may look at 127.0.0.1:{}",
         grouped(data.flights.len() as u64),
         grouped(timeline.events().len() as u64),
         home.path().display(),
+        config.get_ports()[0],
     ));
-    feed::write_constants(&mut Front::connect(home.path())?, &data)?;
-    let stream = Stream { options, data: &data, timeline: &timeline, folder: home.path() };
+    client::block_on(feed::prepare(&config, schema::SQL, &data))?;
+    let stream = Stream { options, data: &data, timeline: &timeline, folder: home.path(), config: &config };
     let streamed = stream.run(&supervisor, &mut show, &stop)?;
     let outcome = match streamed.broken_off {
         Some(request) => {
@@ -91,18 +101,28 @@ pub fn run(options: &DemoOptions) -> Result<ExitCode, Error> {
     outcome
 }
 
-/// Starts shards with the plan of the demo and waits until they serve.
-fn start(folder: &Path, shards: u16) -> Result<Supervisor, Error> {
+/// Starts shards and a front, and waits until they serve. Returns how clients connect, too.
+fn start(folder: &Path, shards: u16) -> Result<(Supervisor, Config), Error> {
     let mut options = Options::new(folder, shards);
-    options.plan = Some(plan::plan()?);
+    let arguments = ["front", "--listen", "127.0.0.1:0", "--data", &folder.display().to_string()];
+    options.fronts = vec![serve::own_command(arguments.map(str::to_owned).into())?];
     let supervisor = Supervisor::start(options)?;
-    if !supervisor.wait_serving(SERVING_TIMEOUT) {
-        let status = supervisor.status();
-        let shards = status.iter().map(|status| format!("shard {} is {:?}", status.shard.0, status.phase));
-        let shards = shards.collect::<Vec<_>>().join(", ");
-        return Err(Error::NotServing { seconds: SERVING_TIMEOUT.as_secs(), shards });
+    let deadline = Instant::now() + SERVING_TIMEOUT;
+    while !(supervisor.wait_serving(TICK) && serve::all_listen(&supervisor)?) {
+        if Instant::now() > deadline {
+            let status = supervisor.status();
+            let shards =
+                status.iter().map(|status| format!("shard {} is {:?}", status.shard.0, status.phase));
+            let shards = shards.collect::<Vec<_>>().join(", ");
+            return Err(Error::NotServing { seconds: SERVING_TIMEOUT.as_secs(), shards });
+        }
+        std::thread::sleep(TICK);
     }
-    Ok(supervisor)
+    let said = supervisor.front_status()[0].said.clone().expect("it has said where it listens");
+    let address: SocketAddr = said.parse().expect("a front says its addresses");
+    let mut config = Config::new();
+    config.host(address.ip().to_string()).port(address.port()).user("demo").dbname("demo");
+    Ok((supervisor, config))
 }
 
 /// One run's input, at hand for all its threads.
@@ -111,6 +131,7 @@ struct Stream<'a> {
     data: &'a Data,
     timeline: &'a Timeline,
     folder: &'a Path,
+    config: &'a Config,
 }
 
 /// What came out of the stream.
@@ -126,9 +147,13 @@ impl Stream<'_> {
         let progress = Progress::default();
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let feeder = scope
-                .spawn(|| feed::feed(self.folder, self.data, self.timeline, self.options.pace, &progress));
-            let reader = scope.spawn(|| reader::read(self.folder, self.data, self.options.seed, &over));
+            let feeder = scope.spawn(|| {
+                let lanes = if self.options.copy { 1 } else { LANES };
+                let pace = self.options.pace;
+                client::block_on(feed::feed(self.config, self.data, self.timeline, lanes, pace, &progress))
+            });
+            let reader = scope
+                .spawn(|| client::block_on(reader::read(self.config, self.data, self.options.seed, &over)));
             let broken_off = self.conduct(supervisor, show, stop, &progress, &|| feeder.is_finished());
             // Whatever happened, the threads must end before the scope does.
             progress.cancelled.store(broken_off.is_err(), Ordering::Relaxed);
@@ -174,7 +199,7 @@ impl Stream<'_> {
         show.finish();
         let oracle = Oracle::new(self.data)?;
         oracle.apply(self.data, streamed.fed.events(self.timeline))?;
-        let views = self.compare(&oracle)?;
+        let views = client::block_on(self.compare(&oracle))?;
         let report = Report {
             shards: supervisor.shards(),
             fed: &streamed.fed,
@@ -190,20 +215,19 @@ impl Stream<'_> {
     }
 
     /// Reads every view and compares it with the oracle's answer.
-    fn compare(&self, oracle: &Oracle) -> Result<Vec<ViewResult>, Error> {
-        let mut front = Front::connect(self.folder)?;
+    async fn compare(&self, oracle: &Oracle) -> Result<Vec<ViewResult>, Error> {
+        let client = client::connect(self.config).await?;
         let mut results = Vec::new();
         for question in questions() {
-            let view = front.plan().view(question.view)?.clone();
-            let key_column = usize::from(view.key[0]);
+            let lookup = Lookup::prepare(&client, &question).await?;
             let mut found = Answer::new();
             for key in question.keys.all(self.data) {
-                let rows = reader::lookup(&mut front, &view, &key)?.map_err(Error::Lookup)?;
+                let rows = lookup.rows(&client, &key).await?;
                 if !rows.is_empty() {
-                    found.insert(key, view_rows(&view, &rows));
+                    found.insert(key, rows);
                 }
             }
-            let verdict = oracle::compare(&oracle.answer(&question, key_column)?, &found);
+            let verdict = oracle::compare(&oracle.answer(&question, lookup.key_column)?, &found);
             results.push(ViewResult { name: question.view, title: question.title, verdict });
         }
         Ok(results)

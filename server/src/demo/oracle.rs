@@ -8,8 +8,6 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use operators::plan::ViewSpec;
-use operators::row::Rows;
 use operators::value::Datum;
 use rusqlite::functions::{Aggregate, Context, FunctionFlags};
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -53,6 +51,7 @@ impl Value {
     }
 
     /// The value as a column of the engine, as far as lookup keys need it.
+    #[cfg(test)]
     pub fn datum(&self) -> Datum<'_> {
         match self {
             Value::Int(value) => Datum::Int(*value),
@@ -173,14 +172,6 @@ impl Oracle {
         work(&transaction)?;
         transaction.commit()
     }
-}
-
-/// Reads rows of a view as the engine returned them.
-pub fn view_rows(view: &ViewSpec, rows: &Rows) -> Vec<ViewRow> {
-    let columns = || view.columns.iter().enumerate();
-    rows.iter()
-        .map(|row| columns().map(|(index, column)| Value::from_datum(row.datum(index, column.ty))).collect())
-        .collect()
 }
 
 /// Compares what a view shows with what it must show, row by row in order.

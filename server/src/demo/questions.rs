@@ -9,7 +9,13 @@ use std::collections::BTreeSet;
 
 use super::data::{Code, Data};
 use super::oracle::Value;
-use super::plan::{BOARD_ROWS, BUSIEST_ROWS, LATE_MINUTES};
+
+/// Rows of each departures board.
+const BOARD_ROWS: u32 = 20;
+/// Aircraft of each carrier among its busiest.
+const BUSIEST_ROWS: u32 = 10;
+/// A flight that arrives more than so many minutes late counts as late, as the US authorities have it.
+const LATE_MINUTES: i64 = 15;
 
 /// One view and its query.
 pub struct Question {
@@ -42,6 +48,18 @@ pub enum Keys {
 }
 
 impl Keys {
+    /// The column of the view that has them.
+    pub fn column(self) -> &'static str {
+        match self {
+            Keys::Origins => "origin",
+            Keys::Destinations => "dest",
+            Keys::Airports => "airport",
+            Keys::Carriers => "carrier",
+            Keys::Hours => "hour",
+            Keys::Manufacturers => "manufacturer",
+        }
+    }
+
     /// All keys of the set.
     pub fn all(self, data: &Data) -> Vec<Value> {
         let codes = |code: fn(&super::data::Flight) -> Code| -> BTreeSet<String> {

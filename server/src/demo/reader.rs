@@ -1,31 +1,25 @@
-//! The reader of the demo: a front that looks up random keys of random views while shards die.
+//! The reader of the demo: a client that looks up random keys of random views while shards die.
 //!
 //! It asks one question at a time, a few hundred a second, and expects three things: every lookup is answered, however
 //! late; no lookup fails; and nobody sees a shard go back in time. For the last it watches a figure that can only
 //! grow: how many flights of a carrier have arrived.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use operators::plan::ViewSpec;
-use operators::row::{RowBuilder, Rows};
-use runtime::front::{Front, Outcome};
+use tokio_postgres::Config;
 
+use super::client::{self, Lookup};
 use super::data::Data;
-use super::oracle::{Value, view_rows};
+use super::oracle::{Value, ViewRow};
 use super::questions::questions;
 use crate::error::Error;
 
 /// Between two lookups: the reader is here to look, not to load the machine.
 const PAUSE: Duration = Duration::from_millis(2);
-/// How long to wait for the doorbell before looking whether the run is over.
-const WAIT_MAX: Duration = Duration::from_millis(50);
 /// A lookup that takes longer than this is given up and counts as a complaint.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
-/// Rows to ask for of one key; no key of the demo has as many.
-pub const ROWS_MAX: u32 = 10_000;
 /// The view whose figures only grow, and the column of the figure.
 const GROWING: (&str, usize) = ("punctuality", 2);
 
@@ -48,67 +42,51 @@ impl Read {
 }
 
 /// Looks up until `over`.
-pub fn read(folder: &Path, data: &Data, seed: u64, over: &AtomicBool) -> Result<Read, Error> {
-    let mut front = Front::connect(folder)?;
+pub async fn read(config: &Config, data: &Data, seed: u64, over: &AtomicBool) -> Result<Read, Error> {
+    let client = client::connect(config).await?;
     let mut targets = Vec::new();
     for question in questions() {
-        targets.push((front.plan().view(question.view)?.clone(), question.keys.all(data)));
+        targets.push((Lookup::prepare(&client, &question).await?, question.keys.all(data)));
     }
     let mut random = fastrand::Rng::with_seed(seed);
     let mut read = Read::default();
     let mut grown: BTreeMap<Value, i64> = BTreeMap::new();
     while !over.load(Ordering::Relaxed) {
-        let (view, keys) = &targets[random.usize(..targets.len())];
+        let (lookup, keys) = &targets[random.usize(..targets.len())];
         let key = &keys[random.usize(..keys.len())];
         let started = Instant::now();
-        match lookup(&mut front, view, key)? {
-            Ok(rows) => {
-                read.rows += u64::from(rows.count);
-                watch_growth(view, &rows, &mut grown, &mut read.complaints);
+        match tokio::time::timeout(ANSWER_MAX, lookup.rows(&client, key)).await {
+            Ok(Ok(rows)) => {
+                read.rows += rows.len() as u64;
+                watch_growth(lookup, &rows, &mut grown, &mut read.complaints);
             }
-            Err(complaint) => read.complaints.push(complaint),
+            Ok(Err(error)) => read.complaints.push(format!("a lookup of {key} in {}: {error}", lookup.view)),
+            Err(_) => {
+                let complaint =
+                    format!("a lookup of {key} in {} had no answer in {ANSWER_MAX:?}", lookup.view);
+                read.complaints.push(complaint);
+                break;
+            }
         }
         read.times.push(started.elapsed());
-        std::thread::sleep(PAUSE);
+        tokio::time::sleep(PAUSE).await;
     }
     read.times.sort_unstable();
     Ok(read)
 }
 
-/// Looks up one key; the inner error is an answer that should not be.
-pub fn lookup(front: &mut Front, view: &ViewSpec, key: &Value) -> Result<Result<Rows, String>, Error> {
-    let mut keys = Rows::new();
-    keys.push_values(&mut RowBuilder::new(), &[key.datum()]);
-    let request = front.lookup(view.id, &keys, ROWS_MAX)?;
-    let started = Instant::now();
-    let mut completions = Vec::new();
-    while started.elapsed() < ANSWER_MAX {
-        front.wait(WAIT_MAX, &mut completions)?;
-        for completion in completions.drain(..) {
-            if completion.request != request {
-                continue;
-            }
-            return Ok(match completion.outcome {
-                Outcome::Found { rows, .. } => Ok(rows),
-                other => Err(format!("a lookup of {key} in {} ended as {other:?}", view.name)),
-            });
-        }
-    }
-    Ok(Err(format!("a lookup of {key} in {} had no answer in {ANSWER_MAX:?}", view.name)))
-}
-
 /// Compares a figure that only grows with what it was when it was last seen.
 fn watch_growth(
-    view: &ViewSpec,
-    rows: &Rows,
+    lookup: &Lookup,
+    rows: &[ViewRow],
     grown: &mut BTreeMap<Value, i64>,
     complaints: &mut Vec<String>,
 ) {
     let (name, column) = GROWING;
-    if view.name != name {
+    if lookup.view != name {
         return;
     }
-    for row in view_rows(view, rows) {
+    for row in rows {
         let Value::Int(now) = row[column] else { continue };
         let before = grown.entry(row[0].clone()).or_insert(now);
         if now < *before {

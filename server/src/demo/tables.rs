@@ -2,101 +2,62 @@
 //!
 //! Columns of different tables have different names, so that a join of any two needs no renaming.
 
-use operators::plan::{Column, column};
-use operators::row::{RowBuilder, Rows};
-use operators::value::{Datum, Type};
+use operators::value::Datum;
 
 use super::data::{Airline, Airport, Code, Data, Flight, Plane};
 use super::timeline::Change;
 
 /// A table: its name, its primary key and its columns, the key first.
 pub struct Table {
-    /// The name, in the plan and in SQL.
+    /// The name.
     pub name: &'static str,
     /// The only column of the primary key, which is the first column.
     pub key: &'static str,
-    columns: &'static [(&'static str, Type, Nulls)],
+    columns: &'static [&'static str],
 }
-
-/// Whether a column may be NULL.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Nulls {
-    No,
-    Yes,
-}
-use Nulls::{No, Yes};
 
 /// Flights, changed by every event of the timeline.
 pub const FLIGHTS: Table = Table {
     name: "flights",
     key: "id",
     columns: &[
-        ("id", Type::Int, No),
-        ("carrier", Type::Text, No),
-        ("number", Type::Int, No),
-        ("tailnum", Type::Text, Yes),
-        ("origin", Type::Text, No),
-        ("dest", Type::Text, No),
-        ("scheduled", Type::Timestamp, No),
-        ("departed", Type::Timestamp, Yes),
-        ("dep_delay", Type::Int, Yes),
-        ("arrived", Type::Timestamp, Yes),
-        ("arr_delay", Type::Int, Yes),
-        ("air_time", Type::Int, Yes),
-        ("distance", Type::Int, No),
+        "id",
+        "carrier",
+        "number",
+        "tailnum",
+        "origin",
+        "dest",
+        "scheduled",
+        "departed",
+        "dep_delay",
+        "arrived",
+        "arr_delay",
+        "air_time",
+        "distance",
     ],
 };
 
 /// Carriers and their names, written once.
-pub const AIRLINES: Table = Table {
-    name: "airlines",
-    key: "code",
-    columns: &[("code", Type::Text, No), ("airline", Type::Text, No)],
-};
+pub const AIRLINES: Table = Table { name: "airlines", key: "code", columns: &["code", "airline"] };
 
 /// Airports, written once.
-pub const AIRPORTS: Table = Table {
-    name: "airports",
-    key: "faa",
-    columns: &[
-        ("faa", Type::Text, No),
-        ("airport", Type::Text, No),
-        ("lat", Type::Float, No),
-        ("lon", Type::Float, No),
-        ("altitude", Type::Int, No),
-    ],
-};
+pub const AIRPORTS: Table =
+    Table { name: "airports", key: "faa", columns: &["faa", "airport", "lat", "lon", "altitude"] };
 
 /// Aircraft, written once.
 pub const PLANES: Table = Table {
     name: "planes",
     key: "registration",
-    columns: &[
-        ("registration", Type::Text, No),
-        ("built", Type::Int, Yes),
-        ("manufacturer", Type::Text, No),
-        ("model", Type::Text, No),
-        ("engines", Type::Int, No),
-        ("seats", Type::Int, No),
-    ],
+    columns: &["registration", "built", "manufacturer", "model", "engines", "seats"],
 };
 
 /// Every table of the demo.
 pub const ALL: [&Table; 4] = [&FLIGHTS, &AIRLINES, &AIRPORTS, &PLANES];
 
 impl Table {
-    /// The columns as a plan takes them.
-    pub fn columns(&self) -> Vec<Column> {
-        let columns = self.columns.iter().map(|(name, ty, nulls)| match nulls {
-            Nulls::No => column(*name, *ty),
-            Nulls::Yes => column(*name, *ty).nullable(),
-        });
-        columns.collect()
-    }
-
     /// The names of the columns.
     pub fn column_names(&self) -> impl Iterator<Item = &'static str> {
-        self.columns.iter().map(|(name, _, _)| *name)
+        self.columns.iter().copied()
     }
 }
 
@@ -132,14 +93,6 @@ pub fn constant_rows(data: &Data) -> [(&'static Table, Vec<Vec<Datum<'_>>>); 3] 
         (&AIRPORTS, data.airports.iter().map(airport_values).collect()),
         (&PLANES, data.planes.iter().map(plane_values).collect()),
     ]
-}
-
-/// Encodes rows for a write.
-pub fn encode<'a>(rows: impl IntoIterator<Item = Vec<Datum<'a>>>, builder: &mut RowBuilder, into: &mut Rows) {
-    into.clear();
-    for row in rows {
-        into.push_values(builder, &row);
-    }
 }
 
 fn airline_values(airline: &Airline) -> Vec<Datum<'_>> {

@@ -4,8 +4,9 @@
 //! arrival or schedule, cancellation, so a stream that is cut anywhere leaves tables that could have been.
 //!
 //! Writes are batches of one kind, while neighbouring events are of all kinds. So the stream is cut into chunks of
-//! some hundred events, and inside a chunk the events are grouped: all new flights, then all departures and arrivals in
-//! order, then all cancellations. A flight's own events keep their order by this.
+//! some hundred events, and inside a chunk the events are grouped: all new flights, then all departures, then all arrivals,
+//! then all cancellations. A flight's own events keep their order by this, and none has two in one batch, since a statement
+//! must not change a row twice.
 
 use std::ops::Range;
 
@@ -25,6 +26,8 @@ pub enum Change {
     Arrive,
     /// It will not take place: the row is deleted.
     Cancel,
+    /// The year is over: the row is inserted as it was in the end.
+    Entire,
 }
 
 /// How rows are written, as far as the timeline is concerned.
@@ -42,7 +45,7 @@ impl Change {
     /// How the change is written.
     pub fn write(self) -> Write {
         match self {
-            Change::Schedule => Write::Insert,
+            Change::Schedule | Change::Entire => Write::Insert,
             Change::Depart | Change::Arrive => Write::Upsert,
             Change::Cancel => Write::Delete,
         }
@@ -81,10 +84,19 @@ impl Timeline {
         }
         events.sort_unstable();
         for chunk in events.chunks_mut(chunk_events) {
-            // Stable, so that departures and arrivals of a flight stay in order.
-            chunk.sort_by_key(|event| event.change.write());
+            chunk.sort_by_key(|event| event.change);
         }
         Timeline { events, chunk_events }
+    }
+
+    /// All `flights` as they were in the end, in one chunk.
+    pub fn at_once(flights: &[Flight]) -> Timeline {
+        let event = |(flight, index): (&Flight, u32)| Event {
+            at: flight.scheduled,
+            change: Change::Entire,
+            flight: index,
+        };
+        Timeline { events: flights.iter().zip(0..).map(event).collect(), chunk_events: flights.len() }
     }
 
     /// Every event, in the order in which it is written.
@@ -92,17 +104,17 @@ impl Timeline {
         &self.events
     }
 
-    /// The writes: runs of events of one kind, never longer than a chunk, one after the other and without gaps.
+    /// The writes: runs of changes of one kind, never longer than a chunk, one after the other and without gaps.
     pub fn writes(&self) -> impl Iterator<Item = (Write, Range<usize>)> + '_ {
         let mut start = 0;
         std::iter::from_fn(move || {
-            let write = self.events.get(start)?.change.write();
+            let change = self.events.get(start)?.change;
             let chunk_end = (start / self.chunk_events + 1) * self.chunk_events;
             let chunk = &self.events[start..chunk_end.min(self.events.len())];
-            let run = chunk.iter().take_while(|event| event.change.write() == write).count();
+            let run = chunk.iter().take_while(|event| event.change == change).count();
             let range = start..start + run;
             start = range.end;
-            Some((write, range))
+            Some((change.write(), range))
         })
     }
 }
@@ -121,7 +133,7 @@ fn events_of(flight: &Flight) -> [Option<(Minute, Change)>; 3] {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
 
     use super::*;
     use crate::demo::data::Data;
@@ -171,6 +183,9 @@ mod tests {
             assert!(range.len() <= 300);
             assert_eq!(range.start / 300, (range.end - 1) / 300);
             assert!(timeline.events()[range.clone()].iter().all(|event| event.change.write() == write));
+            let flights: HashSet<u32> =
+                timeline.events()[range.clone()].iter().map(|event| event.flight).collect();
+            assert_eq!(flights.len(), range.len());
             end = range.end;
         }
         assert_eq!(end, timeline.events().len());

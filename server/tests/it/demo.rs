@@ -49,6 +49,12 @@ fn it_is_right_when_nobody_is_killed() {
 }
 
 #[test]
+fn it_is_right_when_all_is_copied_at_once() {
+    let figures = demo(&["--flights", "40000", "--copy", "--kill-every", "0.3"]);
+    assert_eq!(figures["rows"].as_u64(), Some(40_000), "{figures}");
+}
+
+#[test]
 fn it_does_not_touch_a_folder_in_use() {
     let folder = tempfile::tempdir_in(".").expect("a folder on a disk");
     std::fs::write(folder.path().join("mine"), "mine").expect("the folder is ours");
