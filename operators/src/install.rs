@@ -21,7 +21,7 @@ use crate::join::Join;
 use crate::map::{Filter, Map, chosen_columns};
 use crate::order::RowOrder;
 use crate::plan::check::{inputs, operator_name, output_columns};
-use crate::plan::{Column, Dropped, MapSpec, NodeSpec, Operator, OperatorId, Plan};
+use crate::plan::{Column, Dropped, MapSpec, NodeSpec, Operator, OperatorId, Plan, Replaced, TableSpec};
 use crate::projection::ProjectedColumn;
 use crate::source::{Place, Source};
 use crate::table::Table;
@@ -50,6 +50,7 @@ impl Dataflow {
         (0..installed)
             .filter(|node| plan.is_dropped(plan.nodes[*node].id))
             .for_each(|node| self.drop_node(node));
+        self.is_replaced = plan.replaced_tables();
         self.plan = plan.clone();
         Ok(())
     }
@@ -63,7 +64,7 @@ impl Dataflow {
         check_node(plan, spec, self.nodes.len(), installed)?;
         let columns = |id: OperatorId| plan.nodes[id.index()].columns.as_slice();
         let state = match &spec.operator {
-            Operator::Table(id) => State::Table(Table::new(&plan.tables[id.0 as usize])),
+            Operator::Table(id) => State::Table(self.new_table(plan, &plan.tables[id.0 as usize])),
             Operator::Filter(filter) => {
                 State::Filter(filter.input, Filter::new(filter, columns(filter.input))?)
             }
@@ -108,6 +109,19 @@ impl Dataflow {
         };
         self.nodes.push(Node::new(state));
         Ok(())
+    }
+
+    /// A table, with the rows of the one that it replaces.
+    fn new_table(&self, plan: &Plan, spec: &TableSpec) -> Table {
+        let mut table = Table::new(spec);
+        if let Some(Replaced { table: older, values }) = &spec.replaced {
+            let node = self.nodes.get(plan.tables[older.0 as usize].node.index());
+            // One that has been dropped has lost its rows before, or never had any here.
+            if let Some(Node { state: State::Table(older), .. }) = node {
+                table.take_over(older, values);
+            }
+        }
+        table
     }
 
     /// Where all that an operator has sent is kept.
@@ -252,7 +266,12 @@ fn check_node(plan: &Plan, spec: &NodeSpec, index: usize, installed: usize) -> R
         if is_backfill(&spec.operator) && is_backfill(&plan.nodes[input.index()].operator) {
             return Err(PlanError::invalid(format!("its input {} is a backfill itself", input.0)));
         }
-        if input.index() < installed && !is_backfill(&spec.operator) {
+        let reads_in_place = match &spec.operator {
+            Operator::View(view) => plan.is_own_key(input, &plan.views[view.view.0 as usize].key),
+            _ => false,
+        };
+        let has_rows = input.index() < installed || plan.begins_with_rows(input) && !reads_in_place;
+        if has_rows && !is_backfill(&spec.operator) {
             let message = format!("its input {} is installed already and may hold rows", input.0);
             return Err(PlanError::invalid(message));
         }

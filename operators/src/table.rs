@@ -11,10 +11,11 @@ use crate::arena::{Arena, Position};
 use crate::batch::DeltaBuffer;
 use crate::dataflow::WriteKind;
 use crate::error::WriteError;
+use crate::expr::Literal;
 use crate::hash::{KeyColumns, hash_key, hash_row, keys_equal};
 use crate::index::Index;
 use crate::plan::TableSpec;
-use crate::row::{Row, Rows, RowsIter};
+use crate::row::{Row, RowBuilder, Rows, RowsIter};
 use crate::value::Type;
 use std::ops::RangeInclusive;
 
@@ -54,6 +55,48 @@ impl Table {
             hashes: Vec::new(),
             inserted: Vec::new(),
         }
+    }
+
+    /// Takes over the rows of the table that it replaces, with these values in its further columns.
+    ///
+    /// # Panics
+    /// If they find no room, which takes more rows than memory holds.
+    pub fn take_over(&mut self, older: &Table, values: &[Literal]) {
+        assert_eq!(self.schema.len(), older.schema.len() + values.len(), "each further column has a value");
+        let mut builder = RowBuilder::new();
+        for row in older.rows() {
+            builder.start(self.schema.len());
+            for (at, (ty, _)) in older.schema.iter().enumerate() {
+                builder.copy(row, at, ty.in_tail());
+            }
+            values.iter().for_each(|value| builder.push(value.datum()));
+            let row = builder.finish();
+            self.add(hash_key(row, &self.key), row).expect("as many rows have found room before");
+            self.inserted.clear();
+        }
+    }
+
+    /// Rows for this table from those for one that has more columns.
+    pub fn narrowed(&self, rows: &[u8]) -> Rows {
+        let (mut narrow, mut builder) = (Rows::new(), RowBuilder::new());
+        for row in RowsIter(rows) {
+            builder.start(self.schema.len());
+            for (at, (ty, _)) in self.schema.iter().enumerate() {
+                builder.copy(row, at, ty.in_tail());
+            }
+            narrow.push(builder.finish());
+        }
+        narrow
+    }
+
+    /// Whether rows of so many bytes in all surely find room.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.arena.has_room(bytes)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Checks the form of a write's rows.

@@ -12,9 +12,10 @@ use super::check::{
     NODE_COUNT_MAX, check_columns, indexes, inputs, operator_name, output_columns, with_inputs,
 };
 use super::distribution::{Distribution, brings_together, distribution, distributions, is_within};
+use super::replacement::check_replaced;
 use super::{
     AggregateSpec, Column, Dropped, ExchangeSpec, FilterSpec, JoinKind, JoinSpec, MapSpec, NodeSpec,
-    Operator, OperatorId, Plan, TableId, TableSpec, TopKSpec, ViewId, ViewInput, ViewSpec,
+    Operator, OperatorId, Plan, Replaced, TableId, TableSpec, TopKSpec, ViewId, ViewInput, ViewSpec,
 };
 use crate::accumulator::Aggregate;
 use crate::error::PlanError;
@@ -74,10 +75,22 @@ impl PlanBuilder {
 
     /// A table with its primary key, whose columns must not be nullable.
     pub fn table(&mut self, name: &str, columns: &[Column], key: &[&str]) -> Result<Stream, PlanError> {
+        self.table_after(name, columns, key, None)
+    }
+
+    pub(super) fn table_after(
+        &mut self,
+        name: &str,
+        columns: &[Column],
+        key: &[&str],
+        replaced: Option<Replaced>,
+    ) -> Result<Stream, PlanError> {
         let id = TableId(self.plan.tables.len() as u32);
         let node = OperatorId(self.plan.nodes.len() as u32);
         let spec = self
             .table_spec(id, node, name, columns, key)
+            .map(|spec| TableSpec { replaced, ..spec })
+            .and_then(|spec| check_replaced(&self.plan, &spec).map(|()| spec))
             .map_err(|error| error.in_operator(&format!("table {name:?}")))?;
         self.plan.tables.push(spec);
         self.add(Operator::Table(id), &[])
@@ -103,7 +116,7 @@ impl PlanBuilder {
             let name = &columns[*index as usize].name;
             return Err(PlanError::invalid(format!("the key column {name:?} must not be nullable")));
         }
-        Ok(TableSpec { id, name: name.to_owned(), node, columns: columns.to_vec(), key })
+        Ok(TableSpec { id, name: name.to_owned(), node, columns: columns.to_vec(), key, replaced: None })
     }
 
     /// Rows that come from outside, on one shard, by way of [`crate::Dataflow::apply`] to the stream's operator. It is an
@@ -307,7 +320,8 @@ impl PlanBuilder {
         if !self.distributions[source.index()].contains(&key) {
             source = self.exchange(source, key.clone())?;
         }
-        let source = self.way_to(source).map_err(named)?;
+        let reads_in_place = source.index() >= self.continued && self.plan.is_own_key(source, &key);
+        let source = if reads_in_place { source } else { self.way_to(source).map_err(named)? };
         let id = ViewId(self.plan.views.len() as u32);
         let node = OperatorId(self.plan.nodes.len() as u32);
         self.plan.views.push(ViewSpec {
@@ -318,7 +332,7 @@ impl PlanBuilder {
             key,
             order: order.to_vec(),
         });
-        self.add(Operator::View(ViewInput { input: source, view: id }), &[])?;
+        self.push(Operator::View(ViewInput { input: source, view: id }), &[])?;
         Ok(id)
     }
 
@@ -394,13 +408,23 @@ impl PlanBuilder {
         let mut is_read = vec![false; self.plan.nodes.len()];
         for index in (0..self.plan.nodes.len()).rev() {
             let operator = &self.plan.nodes[index].operator;
-            let stays = matches!(operator, Operator::Table(_) | Operator::View(_)) || index >= self.continued;
+            let stays = match operator {
+                Operator::Table(table) => !self.plan.is_replaced(*table),
+                Operator::View(_) => true,
+                _ => false,
+            };
+            let stays = stays || index >= self.continued;
             if stays || is_read[index] {
                 inputs(operator).iter().for_each(|input| is_read[input.index()] = true);
             } else if !matches!(operator, Operator::Dropped(_)) {
                 self.drop_node(OperatorId(index as u32));
             }
         }
+    }
+
+    /// The plan as far as it has come.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// The plan.
@@ -455,7 +479,7 @@ impl PlanBuilder {
         if self.plan.is_dropped(stream) {
             return Err(PlanError::invalid(format!("its input {} has been dropped", stream.0)));
         }
-        if stream.index() >= self.continued {
+        if stream.index() >= self.continued && !self.plan.begins_with_rows(stream) {
             return Ok(stream);
         }
         match self.backfill_of(stream) {

@@ -73,7 +73,10 @@ pub fn output_columns(plan: &Plan, operator: &Operator, names: &[String]) -> Res
     };
     let columns = match operator {
         Operator::Table(id) => match plan.tables.get(id.0 as usize) {
-            Some(table) => table.columns.clone(),
+            Some(table) => {
+                super::replacement::check_replaced(plan, table)?;
+                table.columns.clone()
+            }
             None => return Err(PlanError::invalid(format!("there is no table {}", id.0))),
         },
         Operator::Filter(spec) => {

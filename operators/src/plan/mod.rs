@@ -9,11 +9,13 @@ pub mod check;
 mod distribution;
 mod extension;
 mod reach;
+mod replacement;
 
 pub use crate::backfill::SLICE_COUNT;
 pub use builder::{PlanBuilder, Stream};
 pub use extension::{DroppedNode, Extension};
 pub use reach::Reach;
+pub use replacement::Replaced;
 
 use crate::accumulator::Aggregate;
 use crate::error::PlanError;
@@ -155,7 +157,7 @@ impl Plan {
 }
 
 /// A table: rows by primary key, fed by writes.
-#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct TableSpec {
     /// Its number.
     pub id: TableId,
@@ -167,6 +169,8 @@ pub struct TableSpec {
     pub columns: Vec<Column>,
     /// The columns of the primary key, in order. None of them is nullable.
     pub key: Vec<u16>,
+    /// The table whose rows it takes over, if it is one with more columns.
+    pub replaced: Option<Replaced>,
 }
 
 impl TableSpec {

@@ -2,8 +2,8 @@
 
 use crate::oracle::Relation;
 use operators::accumulator::Aggregate;
-use operators::expr::{col, lit};
-use operators::plan::Operator;
+use operators::expr::{Literal, col, lit};
+use operators::plan::{Operator, TableSpec};
 use operators::{
     Column, Datum, JoinKind, OperatorId, Plan, PlanBuilder, PlanError, Row, RowBuilder, Rows, Stream,
     TableId, Type, WriteKind, asc, column, desc,
@@ -28,15 +28,57 @@ pub fn plan(random: &mut fastrand::Rng, steps: usize) -> Result<Plan, PlanError>
     p.build()
 }
 
-/// A later plan: views of `plan` are dropped, and there are random operators over what it has, with new views.
+/// The table that has the rows of the `original` one now.
+fn newest(plan: &Plan, original: u32) -> TableId {
+    let is_it =
+        |table: &&TableSpec| plan.original(table.id) == TableId(original) && !plan.is_replaced(table.id);
+    plan.tables.iter().find(is_it).expect("tables are replaced, never dropped").id
+}
+
+/// A later plan in which a table may have more columns.
+fn widened(random: &mut fastrand::Rng, plan: Plan) -> Result<Plan, PlanError> {
+    let mut p = PlanBuilder::extend(plan.clone());
+    for original in 0..2 {
+        if random.u32(0..4) > 0 {
+            continue;
+        }
+        let table = newest(&plan, original);
+        let number = plan.tables.len();
+        let added = [
+            (
+                column(format!("w{number}"), Type::Text).nullable(),
+                Literal::from("a longer text than fits a word"),
+            ),
+            (column(format!("x{number}"), Type::Int), Literal::Int(random.i64(0..3))),
+            (column(format!("y{number}"), Type::Float).nullable(), Literal::Null),
+        ];
+        let name = format!("{}+", plan.tables[table.0 as usize].name);
+        let added = &added[..random.usize(1..=3)];
+        let stream = p.replace_table(table, &name, added)?;
+        let key: Vec<String> = plan.tables[table.0 as usize]
+            .key
+            .iter()
+            .map(|at| p.columns(stream)[*at as usize].name.clone())
+            .collect();
+        let key: Vec<&str> = key.iter().map(String::as_str).collect();
+        p.view(&format!("{name} by key"), stream, &key, &[])?;
+    }
+    p.build()
+}
+
+/// A later plan: tables get more columns, views of `plan` are dropped, and there are random operators over what it has, with
+/// new views.
 pub fn later_plan(random: &mut fastrand::Rng, plan: Plan, steps: usize) -> Result<Plan, PlanError> {
     let mut p = PlanBuilder::extend(plan.clone());
     for view in plan.live_views().filter(|_| random.u32(0..4) == 0) {
         p.drop_view(&view.name)?;
     }
-    let rest = p.build()?;
+    let rest = widened(random, p.build()?)?;
     let mut p = PlanBuilder::extend(rest.clone());
-    let mut streams = vec![p.table_stream("t")?, p.table_stream("u")?];
+    let mut streams = Vec::new();
+    for original in 0..2 {
+        streams.push(p.table_stream(&rest.tables[newest(&rest, original).0 as usize].name)?);
+    }
     for view in rest.live_views() {
         streams.push(p.view_stream(&view.name)?);
     }
@@ -225,7 +267,7 @@ pub struct Write {
 impl Model {
     /// A random write that succeeds; the model has it already.
     pub fn write(&mut self, plan: &Plan, random: &mut fastrand::Rng) -> Write {
-        let spec = &plan.tables[random.usize(0..plan.tables.len())];
+        let spec = &plan.tables[newest(plan, random.u32(0..2)).0 as usize];
         let kind = [WriteKind::Insert, WriteKind::Upsert, WriteKind::Delete][random.usize(0..3)];
         let table = self.tables.entry(spec.id).or_default();
         let mut rows = Rows::new();
@@ -253,14 +295,46 @@ impl Model {
         Write { table: spec.id, kind, rows }
     }
 
-    /// The tables' rows.
-    pub fn relations(&self, plan: &Plan) -> Vec<Relation> {
-        let rows = |id: &TableId| -> Relation {
-            let table = self.tables.get(id);
-            table.into_iter().flat_map(|table| table.values()).map(|row| (row.clone(), 1)).collect()
-        };
-        plan.tables.iter().map(|table| rows(&table.id)).collect()
+    /// Tables that are new in the plan take over the rows of those that they replace.
+    pub fn replace(&mut self, plan: &Plan) {
+        for spec in plan.tables.iter().filter(|spec| !plan.is_replaced(spec.id)) {
+            let mut chain = vec![spec];
+            while let Some(replaced) = &chain[chain.len() - 1].replaced
+                && !self.tables.contains_key(&chain[chain.len() - 1].id)
+            {
+                chain.push(&plan.tables[replaced.table.0 as usize]);
+            }
+            let last = chain[chain.len() - 1].id;
+            let mut rows = self.tables.remove(&last).unwrap_or_default();
+            for spec in chain.iter().rev().skip(1) {
+                let values: Vec<Datum<'_>> =
+                    spec.replaced.iter().flat_map(|replaced| &replaced.values).map(Literal::datum).collect();
+                rows.values_mut().for_each(|row| *row = with_columns(spec, row, spec.columns.len(), &values));
+            }
+            self.tables.insert(spec.id, rows);
+        }
     }
+
+    /// The tables' rows; those of tables that others have replaced, without the columns that they do not have.
+    pub fn relations(&self, plan: &Plan) -> Vec<Relation> {
+        let rows = |spec: &TableSpec| -> Relation {
+            let table = self.tables.get(&newest(plan, plan.original(spec.id).0));
+            let rows = table.into_iter().flat_map(|table| table.values());
+            rows.map(|row| (with_columns(spec, row, spec.columns.len(), &[]), 1)).collect()
+        };
+        plan.tables.iter().map(rows).collect()
+    }
+}
+
+/// The first columns of a row, as the table has them, and these values behind them.
+fn with_columns(spec: &TableSpec, row: &[u8], width: usize, values: &[Datum<'_>]) -> Vec<u8> {
+    let mut builder = RowBuilder::new();
+    builder.start(width);
+    for (at, column) in spec.columns[..width - values.len()].iter().enumerate() {
+        builder.push(Row::at(row).datum(at, column.ty));
+    }
+    values.iter().for_each(|value| builder.push(*value));
+    builder.finish().bytes_all().to_vec()
 }
 
 /// The exchanges of a plan: where a test can put deltas of any weight.

@@ -176,6 +176,23 @@ impl Object {
     }
 }
 
+/// What a table gets with columns that are added.
+#[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct AddedColumns {
+    /// The table's name.
+    pub table: String,
+    /// The engine's `TableId` from now on.
+    pub number: u32,
+    /// The columns, which stand behind those that are there.
+    pub columns: Vec<ColumnDef>,
+    /// What its rows must meet besides.
+    pub checks: Vec<Check>,
+    /// What it refers to besides.
+    pub references: Vec<Reference>,
+    /// All ways to find its rows from now on.
+    pub paths: Vec<AccessPath>,
+}
+
 /// What an entry does to the names.
 #[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub enum Change {
@@ -219,6 +236,8 @@ pub enum Change {
         /// Ways to find its rows that a UNIQUE brings.
         paths: Vec<AccessPath>,
     },
+    /// A table has more columns.
+    AddColumns(Box<AddedColumns>),
     /// This index is gone.
     DropIndex {
         /// Its name.
@@ -326,6 +345,7 @@ impl Catalog {
             {
                 return Err(stale());
             }
+            Change::AddColumns(added) if self.find(&added.table).is_none() => return Err(stale()),
             Change::Drop(names) if names.iter().any(|name| self.find(name).is_none()) => return Err(stale()),
             _ => {}
         }
@@ -352,6 +372,17 @@ impl Catalog {
                 object.checks.extend_from_slice(checks);
                 object.references.extend_from_slice(references);
                 object.paths.extend_from_slice(paths);
+            }
+            Change::AddColumns(added) => {
+                let object = self.objects.iter_mut().find(|object| object.name == added.table);
+                let object = object.expect("it was looked for");
+                if let ObjectKind::Table { table, .. } = &mut object.kind {
+                    *table = added.number;
+                }
+                object.columns.extend_from_slice(&added.columns);
+                object.checks.extend_from_slice(&added.checks);
+                object.references.extend_from_slice(&added.references);
+                object.paths.clone_from(&added.paths);
             }
             Change::Drop(names) => self.objects.retain(|object| !names.contains(&object.name)),
             Change::DropIndex { name } => {

@@ -66,6 +66,8 @@ pub struct Change {
     pub(crate) returning: Option<Evaluator>,
     pub(crate) checks: Vec<(String, Cell)>,
     pub(crate) blocks: Option<BlockTable>,
+    /// The table by whose number its counters are known: the first of those whose places it has taken.
+    pub(crate) counted_as: u32,
     pub(crate) parameters: Vec<SqlType>,
 }
 
@@ -227,6 +229,7 @@ impl<'c> Target<'c> {
             returning,
             checks,
             blocks: if counts { self.catalog.block_table() } else { None },
+            counted_as: self.catalog.plan().original(self.table).0,
             parameters: types.clone(),
         };
         Ok(Prepared { bound: Bound::Change(Box::new(change)), parameters: types, columns })

@@ -160,6 +160,9 @@ pub(crate) fn alter_table(catalog: &Catalog, alter: &AlterTable, sql: &str) -> R
         }
         _ => catalog.object(&name)?,
     };
+    if let Some(added) = crate::add_column::added(object, &alter.operations) {
+        return crate::add_column::add_columns(catalog, object, &added, sql);
+    }
     let [operation] = alter.operations.as_slice() else { return add_all(catalog, object, alter, sql) };
     match operation {
         AlterTableOperation::RenameTable { table_name } => {

@@ -158,7 +158,11 @@ fn block_table(number: u32, builder: &mut PlanBuilder) -> Result<Object> {
     Ok(Object { kind, paths, unique: Some(vec![0, 1, 2]), ..Object::new(BLOCKS.to_owned(), columns, "") })
 }
 
-fn column_def(column: &sqlparser::ast::ColumnDef, key: &mut Vec<u16>, number: u16) -> Result<ColumnDef> {
+pub(crate) fn column_def(
+    column: &sqlparser::ast::ColumnDef,
+    key: &mut Vec<u16>,
+    number: u16,
+) -> Result<ColumnDef> {
     let serial = serial(&column.data_type);
     let ty = match serial {
         Some(ty) => ty,

@@ -93,6 +93,7 @@ mod time_function;
 mod typed;
 
 // Queries.
+mod add_column;
 mod aggregate;
 mod embedded;
 mod feed;

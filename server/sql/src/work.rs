@@ -207,7 +207,7 @@ impl Work<'_> {
                 }
                 Input::Query { .. } => 0,
             };
-            let counter = Counter { table: self.change.table.0, column: at as u16 };
+            let counter = Counter { table: self.change.counted_as, column: at as u16 };
             if needed > 0 && !numbers.knows(counter) {
                 let mut keys = Rows::new();
                 let of = [i64::from(counter.table), i64::from(counter.column)];
@@ -257,13 +257,13 @@ impl Work<'_> {
         numbers: &mut Numbers,
         builder: &mut RowBuilder,
     ) -> Result<()> {
-        let Change { name, columns, table, .. } = self.change;
+        let Change { name, columns, counted_as, .. } = self.change;
         builder.start(columns.len());
         for (at, (column, cell)) in columns.iter().zip(cells).enumerate() {
             let value = match (cell, &column.default) {
                 (Some(cell), _) => cell.value(from, &self.context)?,
                 (None, Some(DefaultValue::Number)) => {
-                    Literal::Int(numbers.give(Counter { table: table.0, column: at as u16 }))
+                    Literal::Int(numbers.give(Counter { table: *counted_as, column: at as u16 }))
                 }
                 (None, Some(DefaultValue::Uuid)) => Literal::Text(numbers.uuid()),
                 (None, _) => default_value(column, self.context.now),

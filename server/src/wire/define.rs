@@ -61,6 +61,7 @@ impl Session {
             }
             Change::CreateIndex { path, .. } => vec![ViewId(path.view)],
             Change::Constrain { paths, .. } => paths.iter().map(|path| ViewId(path.view)).collect(),
+            Change::AddColumns(added) => added.paths.iter().map(|path| ViewId(path.view)).collect(),
             _ => Vec::new(),
         };
         for view in views {

@@ -471,3 +471,36 @@ fn shards_and_views_are_shown() {
         assert_eq!(shown[0].get::<_, i64>("pid").to_string(), server.shards[0]);
     });
 }
+
+#[test]
+fn columns_are_added_while_shards_die() {
+    with_server(|server| async move {
+        let client = server.connect().await;
+        client
+            .batch_execute(
+                "CREATE TABLE t (id int PRIMARY KEY, g int);
+                 CREATE MATERIALIZED VIEW before AS SELECT g, count(*) AS n FROM t GROUP BY g;
+                 INSERT INTO t SELECT i, i % 3 FROM generate_series(1, 3000) AS s(i)",
+            )
+            .await
+            .expect("defined");
+        server.kill(&server.shards[0].clone());
+        client
+            .batch_execute("ALTER TABLE t ADD COLUMN w int NOT NULL DEFAULT 2")
+            .await
+            .expect("only a delay");
+        server.kill(&server.shards[1].clone());
+        client
+            .batch_execute(
+                "INSERT INTO t SELECT i, i % 3, 5 FROM generate_series(3001, 3300) AS s(i);
+                 CREATE MATERIALIZED VIEW after AS SELECT g, sum(w) AS w FROM t GROUP BY g",
+            )
+            .await
+            .expect("only a delay");
+        for group in 0..3 {
+            assert_eq!(rows(&client, &format!("SELECT n FROM before WHERE g = {group}")).await, ["1100"]);
+            assert_eq!(rows(&client, &format!("SELECT w FROM after WHERE g = {group}")).await, ["2500"]);
+        }
+        assert_eq!(rows(&client, "SELECT * FROM t WHERE id = 1").await, ["1,1,2"]);
+    });
+}
