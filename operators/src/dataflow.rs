@@ -8,7 +8,7 @@ use crate::distinct::Distinct;
 use crate::error::{LookupError, WriteError};
 use crate::exchange::Exchange;
 pub use crate::exchange::Outputs;
-use crate::expr::Scratch;
+use crate::expr::{NoValue, Scratch};
 use crate::hash::hash_words;
 use crate::join::Join;
 use crate::map::{Filter, Map};
@@ -292,6 +292,11 @@ impl Dataflow {
             }
         }
         sum
+    }
+
+    /// Why the latest of the expressions that had no value had none.
+    pub fn no_value(&self) -> Option<NoValue> {
+        self.scratch.no_value()
     }
 
     /// How many times an expression had no value: division by zero, overflow, a bad cast. It gave NULL.

@@ -16,6 +16,24 @@ use super::{ArithmeticOp, CompareOp, cast, date, like, number, text};
 use crate::row::Row;
 use crate::value::{Datum, Type};
 
+/// Why an expression has no value on a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NoValue {
+    /// A number was divided by zero, or its rest was asked for.
+    DivisionByZero,
+    /// The type cannot hold the result.
+    OutOfRange,
+    /// A text is no value of the type it is to be converted to.
+    Text(Type),
+    /// The root of a negative number.
+    Root,
+    /// The number of characters of a substring is negative.
+    Substring,
+    /// A function does not take these arguments.
+    Argument,
+}
+
 /// What evaluation needs beside the row: room for texts, and the count of values that could not be computed.
 /// Reset it after each row; its memory is kept, so nothing is allocated per row once it has grown.
 #[derive(Debug, Default)]
@@ -24,6 +42,7 @@ pub struct Scratch {
     /// Patterns that were compiled lately. What is found does not depend on them.
     patterns: Patterns,
     errors: Cell<u64>,
+    latest: Cell<Option<NoValue>>,
 }
 
 impl Scratch {
@@ -46,6 +65,11 @@ impl Scratch {
         self.errors.get()
     }
 
+    /// Why the latest of these results had none.
+    pub fn no_value(&self) -> Option<NoValue> {
+        self.latest.get()
+    }
+
     /// Where texts are made.
     pub(super) fn texts(&self) -> &Bump {
         &self.texts
@@ -58,9 +82,10 @@ impl Scratch {
 
     /// The value, or NULL and one more error.
     #[inline]
-    pub(super) fn or_null<'a>(&self, value: Option<Datum<'a>>) -> Datum<'a> {
+    pub(super) fn or_null<'a>(&self, value: Option<Datum<'a>>, why: impl FnOnce() -> NoValue) -> Datum<'a> {
         value.unwrap_or_else(|| {
             self.errors.set(self.errors.get() + 1);
+            self.latest.set(Some(why()));
             Datum::Null
         })
     }
@@ -179,7 +204,10 @@ impl Node {
                 .eval(row, scratch),
             Node::Cast(input, to) => match input.eval(row, scratch) {
                 Datum::Null => Datum::Null,
-                value => scratch.or_null(cast::cast(value, *to, scratch)),
+                value => scratch.or_null(cast::cast(value, *to, scratch), || match value {
+                    Datum::Text(_) => NoValue::Text(*to),
+                    _ => NoValue::OutOfRange,
+                }),
             },
             Node::Coalesce(values) => first_value(values, row, scratch),
             Node::NullIf(left, right) => {
@@ -203,7 +231,7 @@ impl Node {
                     Datum::Text(part) => Some(part),
                     _ => None,
                 });
-                scratch.or_null(text::concat(texts, scratch.texts()).map(Datum::Text))
+                scratch.or_null(text::concat(texts, scratch.texts()).map(Datum::Text), || NoValue::OutOfRange)
             }
             Node::Extreme(side, values) => extreme(*side, values, row, scratch),
         }
@@ -212,7 +240,7 @@ impl Node {
 
 fn negate<'a>(value: Datum<'a>, scratch: &Scratch) -> Datum<'a> {
     match value {
-        Datum::Int(value) => scratch.or_null(value.checked_neg().map(Datum::Int)),
+        Datum::Int(value) => scratch.or_null(value.checked_neg().map(Datum::Int), || NoValue::OutOfRange),
         Datum::Float(value) => Datum::Float(0.0 - value),
         Datum::Numeric(value) => Datum::Numeric((-value).normalize()),
         _ => Datum::Null,
@@ -250,7 +278,14 @@ fn arithmetic<'a>(
         }
         (domain, left, right) => unreachable!("resolved to {domain:?}, found {left:?} and {right:?}"),
     };
-    scratch.or_null(result)
+    scratch.or_null(result, || match (op, right) {
+        (ArithmeticOp::Div | ArithmeticOp::Rem, Datum::Int(0)) => NoValue::DivisionByZero,
+        (ArithmeticOp::Div | ArithmeticOp::Rem, Datum::Float(0.0)) => NoValue::DivisionByZero,
+        (ArithmeticOp::Div | ArithmeticOp::Rem, Datum::Numeric(right)) if right.is_zero() => {
+            NoValue::DivisionByZero
+        }
+        _ => NoValue::OutOfRange,
+    })
 }
 
 #[inline]
@@ -329,5 +364,5 @@ fn call<'a>(function: Function, arguments: &'a [Node], row: Row<'a>, scratch: &'
             return Datum::Null;
         }
     }
-    scratch.or_null(function.call(&values[..arguments.len()], scratch))
+    scratch.or_null(function.call(&values[..arguments.len()], scratch), || function.no_value())
 }

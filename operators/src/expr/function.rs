@@ -3,7 +3,7 @@
 use bumpalo::Bump;
 use rust_decimal::{Decimal, RoundingStrategy};
 
-use super::bound::Scratch;
+use super::bound::{NoValue, Scratch};
 use super::date::{self, Field, Unit};
 use super::math::{self, MathFunction};
 use super::member::{self, JsonFunction};
@@ -176,6 +176,16 @@ impl Function {
                 | Function::Trunc
                 | Function::Sign
         )
+    }
+
+    /// Why there is no result, if there is none.
+    pub(super) fn no_value(self) -> NoValue {
+        match self {
+            Function::Sqrt => NoValue::Root,
+            Function::Substr => NoValue::Substring,
+            Function::MakeDate => NoValue::Argument,
+            _ => NoValue::OutOfRange,
+        }
     }
 
     /// Computes the function of arguments that are not NULL.

@@ -45,7 +45,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub use bound::{BoundExpr, Scratch};
+pub use bound::{BoundExpr, NoValue, Scratch};
 pub use interval::Interval;
 pub use literal::Literal;
 pub(crate) use number::quotient_scale;

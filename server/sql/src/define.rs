@@ -441,7 +441,10 @@ pub(crate) fn drop(
                     .hint(format!("Use DROP {}.", object.kind_name().to_uppercase())));
             }
             None if if_exists => continue,
-            None => return Err(SqlError::new("42P01", format!("{kind} {name:?} does not exist"))),
+            None => {
+                let sqlstate = if kind == "index" { "42704" } else { "42P01" };
+                return Err(SqlError::new(sqlstate, format!("{kind} {name:?} does not exist")));
+            }
         }
         let dependents = catalog.dependents(name);
         let left: Vec<&String> = dependents.iter().filter(|other| !names.contains(other)).collect();

@@ -6,7 +6,7 @@ use crate::error::{Result, SqlError};
 use crate::parameters::{Parameters, index_of};
 use crate::sql_type::SqlType;
 use crate::text;
-use operators::expr::{BoundExpr, Expr, Literal, Scratch};
+use operators::expr::{BoundExpr, Expr, Literal, NoValue, Scratch};
 use operators::row::COLUMN_COUNT_MAX;
 use operators::{Column, Datum, Row, RowBuilder, Type};
 
@@ -96,16 +96,24 @@ impl Computed {
         let scratch = Scratch::new();
         let value = Literal::from(self.expr.eval(builder.finish(), &scratch));
         if scratch.errors() > 0 {
-            return Err(no_value());
+            return Err(no_value(scratch.no_value()));
         }
         Ok(value)
     }
 }
 
 /// An expression failed on some row.
-pub(crate) fn no_value() -> SqlError {
-    SqlError::new("22000", "an expression has no value")
-        .detail("A division by zero, a result out of range, or text that is no value of its type.")
+pub(crate) fn no_value(why: Option<NoValue>) -> SqlError {
+    let (sqlstate, message) = match why {
+        Some(NoValue::DivisionByZero) => ("22012", "division by zero"),
+        Some(NoValue::OutOfRange) => ("22003", "a value is out of range"),
+        Some(NoValue::Text(Type::Date | Type::Timestamp)) => ("22007", "a text is no date or time"),
+        Some(NoValue::Text(_)) => ("22P02", "a text is no value of the type that it is converted to"),
+        Some(NoValue::Root) => ("2201F", "cannot take the square root of a negative number"),
+        Some(NoValue::Substring) => ("22011", "negative substring length not allowed"),
+        _ => ("22000", "an expression has no value"),
+    };
+    SqlError::new(sqlstate, message)
 }
 
 /// Several values of known types.

@@ -98,7 +98,11 @@ impl<'a> Binder<'a> {
             Ast::InList { expr, list, negated } => {
                 let all =
                     std::iter::once(&**expr).chain(list).map(|e| self.bind(e)).collect::<Result<_>>()?;
-                let (all, ty) = unify("IN", all, self.parameters)?;
+                let unified = unify("IN", all, self.parameters);
+                let (all, ty) = unified.map_err(|error| match error.sqlstate {
+                    "42804" => SqlError { sqlstate: "42883", ..error },
+                    _ => error,
+                })?;
                 let mut all: Vec<Expr> = all.into_iter().map(|expr| interval::length(expr, ty)).collect();
                 let input = all.remove(0);
                 truth(negate(input.in_list(all), *negated))
@@ -519,9 +523,14 @@ fn number(digits: &str) -> Result<Typed> {
         let ty = if i32::try_from(value).is_ok() { SqlType::Integer } else { SqlType::BigInt };
         return Ok(Typed::new(lit(value), ty));
     }
-    let value = text::decimal(digits)
-        .ok_or_else(|| SqlError::new("22003", format!("the number {digits} is out of range")))?;
-    Ok(Typed::new(Expr::Literal(Literal::from(value)), SqlType::Numeric(None)))
+    if let Some(value) = text::decimal(digits) {
+        return Ok(Typed::new(Expr::Literal(Literal::from(value)), SqlType::Numeric(None)));
+    }
+    // Beyond what a numeric holds there are still doubles.
+    match digits.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(Typed::new(lit(value), SqlType::Double)),
+        _ => Err(SqlError::new("22003", format!("the number {digits} is out of range"))),
+    }
 }
 
 /// The parts of a condition that must all be true.

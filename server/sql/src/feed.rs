@@ -113,7 +113,7 @@ impl Feed {
             }
         }
         if scratch.errors() > 0 {
-            return Err(no_value());
+            return Err(no_value(scratch.no_value()));
         }
         Ok(&self.batch)
     }
@@ -150,5 +150,5 @@ fn constant(expr: &Expr) -> Result<Literal> {
     let mut builder = RowBuilder::new();
     builder.start(0);
     let value = Literal::from(bound.eval(builder.finish(), &scratch));
-    if scratch.errors() > 0 { Err(no_value()) } else { Ok(value) }
+    if scratch.errors() > 0 { Err(no_value(scratch.no_value())) } else { Ok(value) }
 }

@@ -138,9 +138,13 @@ pub(crate) fn bind(binder: &Binder<'_>, function: &Function) -> Result<Typed> {
             Ok(Typed::new(call(&name, list), ty))
         }
         ("nullif", [_, _]) => {
-            let (mut pair, ty) = unify("NULLIF", all(binder, &arguments)?, binder.parameters)?;
+            let list = all(binder, &arguments)?;
+            let first = list[0].known();
+            let (mut pair, ty) = unify("NULLIF", list, binder.parameters)?;
             let second = pair.pop().expect("two went in");
-            Ok(Typed::new(pair.remove(0).nullif(second), ty))
+            // The result is the first value, whatever type the comparison needs.
+            let same = first.filter(|first| first.engine() == ty.engine());
+            Ok(Typed::new(pair.remove(0).nullif(second), same.unwrap_or(ty)))
         }
         ("concat", [_, ..]) => {
             let texts = all(binder, &arguments)?

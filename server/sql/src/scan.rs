@@ -266,7 +266,10 @@ impl Run {
     }
 
     fn check_errors(&self) -> Result<()> {
-        if self.dataflow.expression_errors() > 0 { Err(no_value()) } else { Ok(()) }
+        match self.dataflow.no_value() {
+            None => Ok(()),
+            why => Err(no_value(why)),
+        }
     }
 
     fn check_memory(&self, bytes: u64) -> Result<()> {

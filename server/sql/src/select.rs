@@ -200,7 +200,11 @@ impl Planner<'_> {
         let mut unique = unique;
         match &select.distinct {
             Some(Distinct::Distinct) => {
-                if columns.len() > visible {
+                // Where NULLs go in the order of a column is no value of its own.
+                let (shown, hidden) = columns.split_at(visible);
+                let of_shown =
+                    |expr: &Expr| shown.iter().any(|(_, other, _)| *expr == other.clone().is_null());
+                if !hidden.iter().all(|(_, expr, _)| of_shown(expr)) {
                     return Err(SqlError::new(
                         "42P10",
                         "for SELECT DISTINCT, ORDER BY expressions must be in the select list",

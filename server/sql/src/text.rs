@@ -17,7 +17,15 @@ use std::fmt::Write;
 pub fn parse(ty: SqlType, text: &str) -> Result<Literal> {
     let word = text.trim();
     let wrong = || {
-        let kind = if ty.is_time() || ty == SqlType::Interval { "22007" } else { "22P02" };
+        let kind = match ty {
+            // It has the form of a date, but there is no such day or hour.
+            _ if ty.is_time() && word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('-') => {
+                "22008"
+            }
+            _ if ty.is_time() || ty == SqlType::Interval => "22007",
+            SqlType::Bytea => "22023",
+            _ => "22P02",
+        };
         SqlError::new(kind, format!("invalid input for type {ty}: {text:?}"))
     };
     let value = match ty {

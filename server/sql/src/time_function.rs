@@ -44,7 +44,8 @@ pub(crate) fn date_trunc(binder: &Binder<'_>, unit: &Ast, argument: &Ast) -> Res
             .hint(format!("There are: {}.", units.join(", "))));
     }
     let (time, ty) = time(binder, argument)?;
-    let ty = if ty == SqlType::TimestampTz { ty } else { SqlType::Timestamp };
+    // A day begins at midnight of the session's time zone, which is UTC.
+    let ty = if ty == SqlType::Date { SqlType::TimestampTz } else { ty };
     Ok(Typed::new(operators::expr::date_trunc(&unit, time), ty))
 }
 

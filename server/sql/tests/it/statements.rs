@@ -175,8 +175,8 @@ fn expressions() {
         "SELECT round(2.5), round(1.255, 2), abs(-3), floor(-1.5), least(3, 1, 2)",
         "3|1.26|3|-2|1",
     );
-    assert_eq!(db.error("SELECT 2147483647 + 1").sqlstate, "22000");
-    assert_eq!(db.error("SELECT 1 / 0").sqlstate, "22000");
+    assert_eq!(db.error("SELECT 2147483647 + 1").sqlstate, "22003");
+    assert_eq!(db.error("SELECT 1 / 0").sqlstate, "22012");
 }
 
 #[test]
