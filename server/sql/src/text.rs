@@ -40,7 +40,7 @@ pub fn parse(ty: SqlType, text: &str) -> Result<Literal> {
             Literal::Text(text.to_owned())
         }
         SqlType::Bytea => Literal::Bytes(bytes(text).ok_or_else(wrong)?),
-        SqlType::Date => Literal::Date(parse_date(word).ok_or_else(wrong)?),
+        SqlType::Date => Literal::Date(parse_date(without_zone(word)).ok_or_else(wrong)?),
         SqlType::Timestamp | SqlType::TimestampTz => {
             Literal::Timestamp(parse_timestamp(word).ok_or_else(wrong)?)
         }
@@ -65,6 +65,13 @@ fn canonical(ty: SqlType, text: &str) -> Result<String> {
     let mut printed = String::new();
     print(ty, value.datum(), &mut printed);
     Ok(printed)
+
+/// A date without the time zone that some drivers write behind it: `2024-02-29 +00`.
+fn without_zone(word: &str) -> &str {
+    match word.split_once(' ') {
+        Some((day, zone)) if zone.starts_with(['+', '-']) => day,
+        _ => word,
+    }
 }
 
 /// The value as the type holds it: rounded to its scale, without blanks at the end of a `char(n)`; an error if it is
