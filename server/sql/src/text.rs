@@ -65,6 +65,7 @@ fn canonical(ty: SqlType, text: &str) -> Result<String> {
     let mut printed = String::new();
     print(ty, value.datum(), &mut printed);
     Ok(printed)
+}
 
 /// A date without the time zone that some drivers write behind it: `2024-02-29 +00`.
 fn without_zone(word: &str) -> &str {
