@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(state(SqlType::Integer, "1.5"), "22P02");
         assert_eq!(state(SqlType::Numeric(Some((4, 2))), "99.995"), "22003");
         assert_eq!(state(SqlType::Varchar(Some(2)), "abc"), "22001");
-        assert_eq!(state(SqlType::Date, "2013-02-30"), "22007");
+        assert_eq!(state(SqlType::Date, "2013-02-30"), "22008");
         assert_eq!(state(SqlType::Uuid, "12"), "22P02");
         assert_eq!(state(SqlType::Double, "1e400"), "22P02");
         assert_eq!(state(SqlType::Jsonb, "{"), "22P02");
