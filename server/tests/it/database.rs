@@ -1,6 +1,5 @@
 //! A server with its clients' port, and someone who kills its shards.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -25,10 +24,11 @@ impl Database {
     pub fn start() -> Database {
         let folder = tempfile::tempdir_in(".").expect("a folder on a disk");
         let data = folder.path().join("data");
-        let port = free_port();
-        let listen = format!("127.0.0.1:{port}");
         let data = data.to_str().expect("the path is text");
-        let mut running = Running::start(&["--data", data, "--shards", "2", "--listen", &listen]);
+        let usual = ["--data", data, "--shards", "2", "--listen", "127.0.0.1:0", "--no-http"];
+        let mut running = Running::start(&usual);
+        let line = running.read_until("listens on");
+        let listen = line.rsplit(' ').next().expect("the address is last").trim().to_owned();
         running.read_until("ready");
         Database { running, url: format!("postgres://sakia@{listen}/sakia"), _folder: folder }
     }
@@ -83,16 +83,12 @@ impl Drop for Killer {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports");
-    listener.local_addr().expect("it listens").port()
-}
-
 /// The shards among the children of the server, by their command lines.
 fn shard_pids(server: Pid) -> Vec<Pid> {
     let tasks = PathBuf::from(format!("/proc/{}/task", server.as_raw_nonzero()));
     let Ok(threads) = std::fs::read_dir(tasks) else { return Vec::new() };
-    let children = threads.flatten().filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let children =
+        threads.flatten().filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
     let mut pids = Vec::new();
     for children in children {
         for child in children.split_whitespace() {

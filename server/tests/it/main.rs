@@ -2,7 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod command_line;
+mod database;
 mod demo;
 mod process;
+mod random;
 mod serve;
+mod slt_files;
 mod wire;
