@@ -70,6 +70,10 @@ pub fn ends_transaction(bound: &Bound) -> bool {
     matches!(bound, Bound::Session(Commit | Rollback | RollbackTo(_)))
 }
 
+fn duplicate_key() -> SqlError {
+    SqlError::new("23505", "duplicate key value violates unique constraint")
+}
+
 /// What a client is told of a request that was refused.
 pub fn request_error(error: &RequestError) -> SqlError {
     let (sqlstate, message) = match error.reason {
@@ -167,6 +171,7 @@ impl Session {
     async fn insert(&mut self, write: &Write, context: &Context<'_>) -> Result<Done, SqlError> {
         let rows = write.rows(context)?;
         let count = u64::from(rows.count);
+        self.check_new(write.table, write.kind, &rows).await?;
         self.write(write.table, write.kind, rows).await?;
         Ok(Done { tag: Tag::Insert(count), rows: None })
     }
@@ -213,13 +218,28 @@ impl Session {
                     };
                     database.numbers.borrow_mut().reserved(&reserve, taken);
                 }
-                Step::Write(write) => match self.write(write.table, write.kind, write.rows).await {
-                    Err(error) if write.again && is_there(&error) => return Ok(None),
-                    outcome => outcome?,
-                },
+                Step::Write(write) => {
+                    if !write.again {
+                        self.check_new(write.table, write.kind, &write.rows).await?;
+                    }
+                    match self.write(write.table, write.kind, write.rows).await {
+                        Err(error) if write.again && is_there(&error) => return Ok(None),
+                        outcome => outcome?,
+                    }
+                }
                 Step::Done(effect) => return Ok(Some(effect)),
             }
         }
+    }
+
+    /// Refuses new rows some of whose keys are there, before any shard has written its part of them. Keys that another session
+    /// writes at the same time are found by the shards themselves, each for its part.
+    async fn check_new(&mut self, table: TableId, kind: WriteKind, rows: &Rows) -> Result<(), SqlError> {
+        let lies_on_one_shard = rows.count < 2;
+        if kind != WriteKind::Insert || lies_on_one_shard || self.transaction.is_holding() {
+            return Ok(());
+        }
+        if self.new_rows(table, rows).await?.count == rows.count { Ok(()) } else { Err(duplicate_key()) }
     }
 
     /// Writes rows, or holds them in a transaction.
@@ -231,7 +251,7 @@ impl Session {
     ) -> Result<(), SqlError> {
         if self.transaction.is_holding() {
             if kind == WriteKind::Insert && self.new_rows(table, &rows).await?.count != rows.count {
-                return Err(SqlError::new("23505", "duplicate key value violates unique constraint"));
+                return Err(duplicate_key());
             }
             return self.hold(table, kind, rows);
         }
