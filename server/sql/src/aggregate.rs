@@ -126,6 +126,16 @@ impl Call {
         }
     }
 
+    /// The number of rows.
+    pub(crate) fn rows() -> Call {
+        Call { kind: Kind::Count, argument: None, order: Vec::new() }
+    }
+
+    /// The least value.
+    pub(crate) fn least(argument: Expr) -> Call {
+        Call { kind: Kind::Min, argument: Some(argument), order: Vec::new() }
+    }
+
     /// Whether nothing counts as 0 rather than NULL.
     pub(crate) fn counts(&self) -> bool {
         matches!(self.kind, Kind::Count | Kind::CountDistinct)

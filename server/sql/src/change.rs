@@ -232,7 +232,12 @@ impl<'c> Target<'c> {
             counted_as: self.catalog.plan().original(self.table).0,
             parameters: types.clone(),
         };
-        Ok(Prepared { bound: Bound::Change(Box::new(change)), parameters: types, columns })
+        Ok(Prepared {
+            bound: Bound::Change(Box::new(change)),
+            parameters: types,
+            columns,
+            warnings: Vec::new(),
+        })
     }
 }
 

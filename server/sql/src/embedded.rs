@@ -4,22 +4,24 @@
 //! Such a subquery has one row at most: an aggregate without GROUP BY, a row by its key, or what LIMIT 1 leaves. It may
 //! name columns of the query around it in equalities.
 
-use crate::aggregate::Grouping;
+use crate::aggregate::{Call, Grouping};
+use crate::change::parse_expr;
 use crate::columns::{replace_columns, shift_down};
 use crate::error::{Result, SqlError};
 use crate::expression::Binder;
 use crate::from::Source;
 use crate::join::substitute;
-use crate::planner::Planner;
+use crate::planner::{Place, Planner};
 use crate::query::limit;
 use crate::scope::{Scope, ScopeColumn};
-use crate::select::{has_aggregate, is_grouped, unnamed};
+use crate::select::{has_aggregate, is_grouped, ordinal, unnamed};
 use crate::sql_type::SqlType;
 use crate::typed::{Typed, unify};
 use operators::Stream;
 use operators::expr::{CompareOp, Expr, case, col_at, lit, null};
 use sqlparser::ast::{
-    Expr as Ast, Ident, OrderByExpr, Query, Select, SelectItem, SetExpr, Visit, VisitMut, Visitor, VisitorMut,
+    Expr as Ast, FunctionArguments, Ident, OrderByExpr, Query, Select, SelectItem, SetExpr, Visit, VisitMut,
+    Visitor, VisitorMut,
 };
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -104,7 +106,25 @@ impl Planner<'_> {
     /// The column for an expression that is a subquery.
     fn subquery_column(&mut self, source: &mut Source, ast: &Ast) -> Result<Option<Ast>> {
         let (at, ty) = match ast {
-            Ast::Subquery(query) => self.value_of(source, query)?,
+            Ast::Subquery(query) => match self.value_of(source, query)? {
+                Value::Column(at, ty) => (at, ty),
+                Value::OfOneRow { count, value, ty } => {
+                    let [count, value] = [(count, SqlType::BigInt), (value, ty)]
+                        .map(|(at, ty)| self.hidden_column(source, at, ty));
+                    // Only where the value is asked for may there be no more than one row.
+                    let text = format!(
+                        "CASE WHEN {count} <= 1 THEN {value} WHEN 1 / ({count} - {count}) = 0 THEN {value} END"
+                    );
+                    return parse_expr(&text).map(Some);
+                }
+            },
+            Ast::Function(function) if let FunctionArguments::Subquery(query) = &function.args => {
+                if !function.name.to_string().eq_ignore_ascii_case("array") {
+                    return Ok(None);
+                }
+                let collected = Ast::Subquery(Box::new(collected(query)?));
+                return self.subquery_column(source, &collected);
+            }
             Ast::Exists { subquery, negated } => {
                 let (keys, outer) = self.exists_keys(source, subquery)?;
                 let found = self.marked(source, keys, &outer)?;
@@ -116,6 +136,11 @@ impl Planner<'_> {
             }
             _ => return Ok(None),
         };
+        Ok(Some(self.hidden_column(source, at, ty)))
+    }
+
+    /// Makes a column of the source one that expressions can name, which SQL cannot.
+    fn hidden_column(&mut self, source: &mut Source, at: usize, ty: SqlType) -> Ast {
         let name = self.hidden_name("value");
         source.scope.columns.push(ScopeColumn {
             table: Some(TABLE.to_owned()),
@@ -126,7 +151,7 @@ impl Planner<'_> {
             rank: false,
         });
         let ident = |name: &str| Ident::with_quote('"', name);
-        Ok(Some(Ast::CompoundIdentifier(vec![ident(TABLE), ident(&name)])))
+        Ast::CompoundIdentifier(vec![ident(TABLE), ident(&name)])
     }
 
     /// Whether there is a partner, as a column of the source.
@@ -170,15 +195,15 @@ impl Planner<'_> {
         self.marked(source, keys, &[lit(0)])
     }
 
-    /// The value of a subquery of one row at most, as a column of the source.
-    fn value_of(&mut self, source: &mut Source, query: &Query) -> Result<(usize, SqlType)> {
+    /// The value of a subquery of one row at most.
+    fn value_of(&mut self, source: &mut Source, query: &Query) -> Result<Value> {
         if let SetExpr::Select(select) = &*query.body
             && let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] =
                 select.projection.as_slice()
             && crate::subquery::is_plain_query(query, select)
         {
             return match has_aggregate(item) {
-                true => self.aggregate_of(source, select, item),
+                true => self.aggregate_of(source, select, item).map(|(at, ty)| Value::Column(at, ty)),
                 false => self.row_of(source, select, item),
             };
         }
@@ -190,11 +215,16 @@ impl Planner<'_> {
         let missing = match &relation.empty_row {
             Some(row) => row[0].clone(),
             None if one_row => null().cast(column.ty.engine()),
-            None => return Err(several_rows()),
+            None => {
+                let inner =
+                    Source { stream: relation.stream, scope: Scope::default(), unique: None, cut: false };
+                let value = (col_at(column.at as u32), column.ty);
+                return self.of_one_row(source, inner, vec![lit(0)], vec![lit(0)], value);
+            }
         };
         let on = vec![(lit(0), lit(0))];
         let at = self.beside(source, relation.stream, on, &col_at(column.at as u32), missing)?;
-        Ok((at, column.ty))
+        Ok(Value::Column(at, column.ty))
     }
 
     /// `(SELECT aggregate FROM ... WHERE inner = outer)`
@@ -219,20 +249,87 @@ impl Planner<'_> {
     }
 
     /// `(SELECT column FROM ... WHERE key = outer)`
-    fn row_of(&mut self, source: &mut Source, select: &Select, item: &Ast) -> Result<(usize, SqlType)> {
+    fn row_of(&mut self, source: &mut Source, select: &Select, item: &Ast) -> Result<Value> {
         if select.from.is_empty() {
             let (value, ty) =
                 Binder::new(&source.scope, self.parameters).bind(item)?.settle(self.parameters)?;
-            return Ok((self.computed(source, value)?, ty));
+            return Ok(Value::Column(self.computed(source, value)?, ty));
         }
         let (inner, outer, keys) = self.correlated(source, select)?;
         let fixed = |at: &usize| keys.contains(&col_at(*at as u32));
-        if !inner.unique.as_ref().is_some_and(|unique| unique.iter().all(fixed)) {
+        let one_row = inner.unique.as_ref().is_some_and(|unique| unique.iter().all(fixed));
+        let (value, ty) = Binder::new(&inner.scope, self.parameters).bind(item)?.settle(self.parameters)?;
+        if !one_row {
+            return self.of_one_row(source, inner, outer, keys, (value, ty));
+        }
+        let on = outer.into_iter().zip(keys).collect();
+        Ok(Value::Column(self.beside(source, inner.stream, on, &value, null().cast(ty.engine()))?, ty))
+    }
+
+    /// The value of a subquery of which only its rows tell whether there is one at most: how many there are with the keys
+    /// that are equal to `outer`, and the least value of them.
+    fn of_one_row(
+        &mut self,
+        source: &mut Source,
+        inner: Source,
+        outer: Vec<Expr>,
+        keys: Vec<Expr>,
+        (value, ty): (Expr, SqlType),
+    ) -> Result<Value> {
+        if matches!(self.place, Place::Shards) {
+            // A view has no way to fail.
             return Err(several_rows());
         }
-        let (value, ty) = Binder::new(&inner.scope, self.parameters).bind(item)?.settle(self.parameters)?;
-        let on = outer.into_iter().zip(keys).collect();
-        Ok((self.beside(source, inner.stream, on, &value, null().cast(ty.engine()))?, ty))
+        let width = keys.len() as u32;
+        let groups = keys.into_iter().map(|key| (key, SqlType::Text)).collect();
+        let calls = RefCell::new(vec![Call::rows(), Call::least(value)]);
+        let grouping = Grouping { inner: &inner.scope, groups, calls };
+        let stream = self.aggregated(&inner, &grouping)?;
+        let on: Vec<(Expr, Expr)> = outer.into_iter().zip((0..).map(col_at)).collect();
+        let count = self.beside(source, stream, on.clone(), &col_at(width), lit(0))?;
+        let value = self.beside(source, stream, on, &col_at(width + 1), null().cast(ty.engine()))?;
+        Ok(Value::OfOneRow { count, value, ty })
+    }
+}
+
+/// The value of a subquery.
+enum Value {
+    /// A column of the source.
+    Column(usize, SqlType),
+    /// Two columns of the source: how many rows there are, and the value if there is no more than one.
+    OfOneRow { count: usize, value: usize, ty: SqlType },
+}
+
+/// `ARRAY(query)` as a query of one row.
+fn collected(query: &Query) -> Result<Query> {
+    let order = crate::query::order_by(query.order_by.as_ref())?;
+    let text = match &*query.body {
+        SetExpr::Select(select)
+            if crate::subquery::is_plain_query(query, select) && !is_grouped(select, order) =>
+        {
+            let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] =
+                select.projection.as_slice()
+            else {
+                return Err(SqlError::new("42601", "the subquery of ARRAY must have one column"));
+            };
+            let by: Vec<String> = order
+                .iter()
+                .map(|by| match ordinal(&by.expr) {
+                    Some(1) => OrderByExpr { expr: item.clone(), ..by.clone() }.to_string(),
+                    _ => by.to_string(),
+                })
+                .collect();
+            let by = if by.is_empty() { String::new() } else { format!(" ORDER BY {}", by.join(", ")) };
+            let item = parse_expr(&format!("coalesce(array_agg({item}{by}), '{{}}')"))?;
+            let select = Select { projection: vec![SelectItem::UnnamedExpr(item)], ..(**select).clone() };
+            let body = Box::new(SetExpr::Select(Box::new(select)));
+            return Ok(Query { body, order_by: None, ..query.clone() });
+        }
+        _ => format!("(SELECT coalesce(array_agg(item), '{{}}') FROM ({query}) AS list(item))"),
+    };
+    match parse_expr(&text)? {
+        Ast::Subquery(query) => Ok(*query),
+        _ => unreachable!("it is a subquery"),
     }
 }
 
@@ -248,8 +345,12 @@ fn negate(expr: Expr, negated: bool) -> Expr {
 
 /// The sides of an equality of an outer and an inner expression. The outer columns lie in front.
 pub(crate) fn outer_and_inner(expr: &Expr, width: u32) -> Option<(Expr, Expr)> {
-    let Expr::Compare(CompareOp::Eq, left, right) = expr else { return None };
     let is_outer = |expr: &Expr| crate::columns::columns_of(expr).iter().all(|at| *at < width);
+    if is_outer(expr) {
+        // Rows for which it is not true have no partner.
+        return Some((expr.clone(), lit(true)));
+    }
+    let Expr::Compare(CompareOp::Eq, left, right) = expr else { return None };
     let is_inner = |expr: &Expr| crate::columns::columns_of(expr).iter().all(|at| *at >= width);
     let inner = |expr: &Expr| shift_down(expr, width);
     if is_outer(left) && is_inner(right) {

@@ -4,9 +4,10 @@ use crate::error::{Result, SqlError};
 use crate::expression::conjuncts;
 use crate::join::{Condition, Kind, Side};
 use crate::names::{fold, object_name, unqualified};
-use crate::planner::{Planner, Relation};
+use crate::planner::{Planner, ROW_NUMBER, Relation};
 use crate::rank;
 use crate::scope::{Scope, ScopeColumn};
+use crate::sql_type::SqlType;
 use crate::typed::{Typed, unify};
 use operators::Stream;
 use operators::expr::{coalesce, col_at};
@@ -53,6 +54,10 @@ impl Planner<'_> {
                 };
                 self.source(relation, Some(table), alias.as_ref())
             }
+            TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_ordinality, .. } => {
+                let relation = self.unnest(array_exprs, *with_ordinality, alias.as_ref())?;
+                self.source(relation, Some("unnest".to_owned()), alias.as_ref())
+            }
             TableFactor::Derived { lateral: false, subquery, alias, sample: None } => {
                 let relation = self.ranked_query(subquery)?;
                 self.source(relation, None, alias.as_ref())
@@ -87,7 +92,13 @@ impl Planner<'_> {
             merged: false,
             rank: rank == Some(number),
         });
-        let scope = Scope { columns: columns.collect() };
+        let mut scope = Scope { columns: columns.collect() };
+        if let [(at, false)] = relation.order[..]
+            && self.name_at(relation.stream, at) == ROW_NUMBER
+        {
+            let (name, ty) = (ROW_NUMBER.to_owned(), SqlType::BigInt);
+            scope.columns.push(ScopeColumn { table, name, ty, at, merged: true, rank: false });
+        }
         Ok(Source { stream: relation.stream, scope, unique: relation.unique, cut })
     }
 

@@ -50,8 +50,8 @@
 //! - Times have no zone but UTC. Intervals that are equal but are written otherwise (`1 day`, `24 hours`) compare as equal,
 //!   and are two groups.
 //! - jsonb has no order but that of its text, and numbers of different scale are not equal there but in `@>`.
-//! - Arrays have one dimension. `array_agg` without ORDER BY is in the order of the values. There are no slices, no `||` of
-//!   arrays and no `unnest`.
+//! - Arrays have one dimension. `array_agg` without ORDER BY is in the order of the values. There are no slices and no `||` of
+//!   arrays; `unnest` stands in FROM, of arrays that no column is part of.
 //! - Regular expressions take time linear in the text: no references back, no looking around, and of alternatives the first
 //!   that matches. `\d` and `\w` know letters and digits of all scripts, `[[:alpha:]]` those of ASCII.
 //! - Text is ordered by its bytes.
@@ -59,12 +59,14 @@
 //!   gives the row that SQL asks for.
 //! - UNIQUE and FOREIGN KEY are taken and not enforced, with a warning; CHECK is enforced. UNIQUE brings a lookup key.
 //! - Numbers of serial and identity columns are unique, and have gaps where a front ends.
+//! - FOR UPDATE and FOR SHARE are taken with a warning, and lock nothing. Nobody waits for anybody.
 //! - What UPDATE, DELETE and ON CONFLICT mean while others write: see [`change`].
 //! - `row_number()` can be compared with a number by the query around it, and shown only where it is one number.
 //! - A subquery as a value has one row at most by its form: an aggregate, a whole key compared with columns of the query
 //!   around it, or LIMIT 1. A subquery names columns of the query around it in equalities only. It stands in WHERE, and in
 //!   the list and the order of a query without groups.
-//! - Refused by name: LATERAL, WITH RECURSIVE, EXCEPT ALL, INTERSECT ALL, VALUES and functions in FROM, window functions but
+//! - Refused by name: LATERAL, WITH RECURSIVE, EXCEPT ALL, INTERSECT ALL, functions in FROM but `generate_series` and
+//!   `unnest`, window functions but
 //!   `row_number()`, ordered-set aggregates.
 //! - Names in `public`, `pg_catalog` and `information_schema` only.
 #![forbid(unsafe_code)]
@@ -104,6 +106,7 @@ mod query;
 mod rank;
 mod select;
 mod subquery;
+mod table;
 
 // Statements.
 pub mod change;

@@ -1,9 +1,12 @@
 //! From text to statements.
 
 use crate::error::{Result, SqlError};
-use sqlparser::ast::Statement;
+use sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Statement, Value, visit_expressions_mut,
+};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Longest text of a query message, in bytes.
@@ -24,6 +27,27 @@ impl Parsed {
     /// The statement's text; in the parser's words if it was one of several.
     pub fn sql(&self) -> &str {
         &self.sql
+    }
+
+    /// With what the functions that ask for their session say in the one of number `number`.
+    pub fn in_session(mut self, number: u32) -> Parsed {
+        const FUNCTION: &str = "pg_backend_pid";
+        if !self.sql.contains(FUNCTION) {
+            return self;
+        }
+        let flow = visit_expressions_mut(&mut self.statement, |ast| {
+            if let Expr::Function(function) = ast
+                && function.name.0.last().is_some_and(|part| part.to_string() == FUNCTION)
+                && let FunctionArguments::List(list) = &mut function.args
+                && list.args.is_empty()
+            {
+                let number = Expr::value(Value::Number(number.to_string(), false));
+                list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(number)));
+            }
+            ControlFlow::<()>::Continue(())
+        });
+        assert!(flow.is_continue(), "nothing stops it");
+        self
     }
 }
 

@@ -8,10 +8,14 @@ use crate::parameters::Parameters;
 use crate::rank::{Rank, RankCondition};
 use crate::scope::Scope;
 use crate::sql_type::SqlType;
+use crate::table::Table;
 use operators::expr::{Expr, col_at};
-use operators::{Column, PlanBuilder, Rows, Stream};
+use operators::{Column, PlanBuilder, Rows, Stream, Type};
 use sqlparser::ast::{FunctionArg, FunctionArgExpr, ObjectName};
 use std::sync::Arc;
+
+/// The column by which rows that a query says keep their order; no SQL name equals it.
+pub(crate) const ROW_NUMBER: &str = "\u{1}row_number";
 
 /// Makes the streams of one statement's query.
 pub(crate) struct Planner<'a> {
@@ -55,6 +59,8 @@ pub(crate) struct Inlet {
 pub(crate) enum Given {
     /// These.
     Rows(Arc<Rows>),
+    /// What the query itself says.
+    Table(Arc<Table>),
     /// Integers: the first, the last, and how far it is from one to the next.
     Series(Box<[Cell; 3]>),
 }
@@ -140,14 +146,25 @@ impl<'a> Planner<'a> {
     }
 
     /// Rows that the front has by itself.
-    fn given(&mut self, name: &str, columns: Vec<(String, SqlType)>, given: Given) -> Result<Relation> {
+    pub(crate) fn given(
+        &mut self,
+        name: &str,
+        columns: Vec<(String, SqlType)>,
+        given: Given,
+    ) -> Result<Relation> {
         let Place::Front(inlets) = &mut self.place else {
             return Err(SqlError::unsupported(format!("a view over {name}")));
         };
-        let engine: Vec<Column> = columns
-            .iter()
-            .map(|(name, ty)| Column { name: name.clone(), ty: ty.engine(), nullable: true })
-            .collect();
+        let ordered = matches!(given, Given::Table(_));
+        let mut engine: Vec<Column> = Vec::with_capacity(columns.len() + 1);
+        for (at, (name, ty)) in columns.iter().enumerate() {
+            let is_taken = engine.iter().any(|column| column.name == *name);
+            let name = if is_taken { format!("\u{1}{name}{at}") } else { name.clone() };
+            engine.push(Column { name, ty: ty.engine(), nullable: true });
+        }
+        if ordered {
+            engine.push(Column { name: ROW_NUMBER.to_owned(), ty: Type::Int, nullable: false });
+        }
         let stream = self.builder.inlet(&format!("{name}#{}", inlets.len()), &engine)?;
         inlets.push(Inlet { object: name.to_owned(), stream, given: Some(given) });
         let columns = columns.into_iter().enumerate();
@@ -155,7 +172,7 @@ impl<'a> Planner<'a> {
             stream,
             columns: columns.map(|(at, (name, ty))| OutputColumn { name, ty, at }).collect(),
             unique: None,
-            order: Vec::new(),
+            order: if ordered { vec![(engine.len() - 1, false)] } else { Vec::new() },
             limited: false,
             empty_row: None,
             rank: None,

@@ -83,8 +83,9 @@ impl Planner<'_> {
                 let relation = self.set_operation(*op, *set_quantifier, left, right)?;
                 self.ordered(relation, order_by)
             }
-            SetExpr::Values(_) => {
-                Err(SqlError::unsupported("VALUES in a query").hint("Put the rows into a table."))
+            SetExpr::Values(values) => {
+                let relation = self.values(values)?;
+                self.ordered(relation, order_by)
             }
             other => Err(SqlError::unsupported(format!("{other} as a query"))),
         }

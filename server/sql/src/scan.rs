@@ -109,7 +109,7 @@ pub(crate) fn bind(catalog: &Catalog, query: &Query, parameters: &Parameters) ->
     let feeds = inlets.iter().map(|inlet| Feed::new(catalog, &plan, inlet)).collect::<Result<_>>()?;
     let parameters = parameters.types();
     let scan = Scan { plan, view, visible, cut, empty_row, feeds, given, parameters: parameters.clone() };
-    Ok(Prepared { bound: Bound::Query(Box::new(scan)), parameters, columns })
+    Ok(Prepared { bound: Bound::Query(Box::new(scan)), parameters, columns, warnings: Vec::new() })
 }
 
 impl Scan {
@@ -191,6 +191,11 @@ impl Run {
         let mut batch = Batch::new();
         match given {
             Given::Rows(rows) => rows.iter().for_each(|row| batch.push(row, 1)),
+            Given::Table(table) => {
+                let rows = table.rows(context)?;
+                self.check_memory(rows.rows.len() as u64)?;
+                rows.iter().for_each(|row| batch.push(row, 1));
+            }
             Given::Series(cells) => {
                 let mut numbers = Vec::new();
                 for cell in cells.iter() {

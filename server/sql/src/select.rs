@@ -7,7 +7,7 @@ use crate::expression::{Binder, conjuncts};
 use crate::from::Source;
 use crate::join::substitute;
 use crate::names::{fold, object_name, unqualified};
-use crate::planner::{OutputColumn, Planner, Relation};
+use crate::planner::{OutputColumn, Planner, ROW_NUMBER, Relation};
 use crate::rank::{self, Rank};
 use crate::scope::Scope;
 use crate::sql_type::SqlType;
@@ -17,7 +17,7 @@ use operators::accumulator::Aggregate;
 use operators::expr::{Expr, col_at, lit, null};
 use operators::order::Order;
 use sqlparser::ast::{
-    Distinct, Expr as Ast, GroupByExpr, OrderByExpr, Query, Select, SelectItem,
+    Distinct, Expr as Ast, GroupByExpr, Ident, OrderByExpr, OrderByOptions, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, Spanned, Value, Visit, Visitor,
 };
 use std::cell::RefCell;
@@ -71,6 +71,8 @@ impl Planner<'_> {
         for ast in subqueries {
             self.filter_where(&mut source, ast)?;
         }
+        let kept = kept_order(select, &source.scope);
+        let order_by = if order_by.is_empty() { &kept } else { order_by };
         let embedded = self.embed_select(&mut source, select, order_by)?;
         let (select, order_by) = match &embedded {
             Some((select, order_by)) => (select, order_by.as_slice()),
@@ -242,6 +244,22 @@ impl Planner<'_> {
             .map(|(at, descending)| Order { column: self.name_at(stream, *at), descending: *descending })
             .collect()
     }
+}
+
+/// The order of rows that the query itself says, where nothing asks for another and every row is one of the result.
+fn kept_order(select: &Select, scope: &Scope) -> Vec<OrderByExpr> {
+    let one = matches!(select.from.as_slice(), [table] if table.joins.is_empty());
+    let numbered = scope.columns.iter().find(|column| column.name == ROW_NUMBER);
+    let Some(table) = numbered.and_then(|column| column.table.as_ref()) else { return Vec::new() };
+    if !one || select.distinct.is_some() || is_grouped(select, &[]) {
+        return Vec::new();
+    }
+    let parts = [table.as_str(), ROW_NUMBER].map(|part| Ident::with_quote('"', part));
+    vec![OrderByExpr {
+        expr: Ast::CompoundIdentifier(parts.to_vec()),
+        options: OrderByOptions::default(),
+        with_fill: None,
+    }]
 }
 
 fn refuse_clauses(select: &Select) -> Result<()> {

@@ -20,8 +20,9 @@ use operators::expr::Expr;
 use operators::{RowBuilder, Rows};
 use sqlparser::ast::{
     CloseCursor, Expr as Ast, ObjectType, Query, ResetStatement, Select, Set, SetExpr, Statement,
-    TableFactor, TableWithJoins,
+    TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
 };
+use std::ops::ControlFlow;
 
 /// A column of a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Prepared {
     pub parameters: Vec<SqlType>,
     /// The columns of its result; none for what has no result.
     pub columns: Vec<ResultColumn>,
+    /// What the statement asks for and does not get, to be told each time that it is run.
+    pub warnings: Vec<&'static str>,
 }
 
 /// What to do.
@@ -128,12 +131,47 @@ pub enum Session {
 /// Binds a statement. `declared` are the types that the client gives for parameters, as far as it does.
 pub fn bind(catalog: &Catalog, parsed: &Parsed, declared: &[Option<SqlType>]) -> Result<Prepared> {
     let parameters = Parameters::new(declared);
-    crate::system::rewrite::statement(catalog, &parsed.statement, &parsed.sql)
+    let unlocked = without_locks(&parsed.statement);
+    let statement = unlocked.as_ref().unwrap_or(&parsed.statement);
+    let mut prepared = crate::system::rewrite::statement(catalog, statement, &parsed.sql)
         .and_then(|rewritten| {
-            let statement = rewritten.as_ref().unwrap_or(&parsed.statement);
+            let statement = rewritten.as_ref().unwrap_or(statement);
             bind_statement(catalog, statement, &parsed.sql, &parameters)
         })
-        .map_err(|error| error.located(&parsed.text))
+        .map_err(|error| error.located(&parsed.text))?;
+    if unlocked.is_some() {
+        prepared.warnings.push("FOR UPDATE and FOR SHARE lock no rows: others may write them meanwhile");
+    }
+    Ok(prepared)
+}
+
+/// A query without FOR UPDATE and FOR SHARE; none if there are no such.
+fn without_locks(statement: &Statement) -> Option<Statement> {
+    struct Locks(bool);
+    impl VisitorMut for Locks {
+        type Break = ();
+        fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+            self.0 |= !query.locks.is_empty();
+            query.locks.clear();
+            ControlFlow::Continue(())
+        }
+    }
+    struct Finder;
+    impl Visitor for Finder {
+        type Break = ();
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+            if query.locks.is_empty() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        }
+    }
+    let reads = matches!(statement, Statement::Query(_) | Statement::Explain { .. });
+    if !reads || statement.visit(&mut Finder).is_continue() {
+        return None;
+    }
+    let mut unlocked = statement.clone();
+    let mut locks = Locks(false);
+    let flow = VisitMut::visit(&mut unlocked, &mut locks);
+    assert!(flow.is_continue() && locks.0, "there was a lock to take out");
+    Some(unlocked)
 }
 
 fn bind_statement(
@@ -142,11 +180,17 @@ fn bind_statement(
     sql: &str,
     parameters: &Parameters,
 ) -> Result<Prepared> {
-    let without_result = |bound| Prepared { bound, parameters: parameters.types(), columns: Vec::new() };
+    let without_result =
+        |bound| Prepared { bound, parameters: parameters.types(), columns: Vec::new(), warnings: Vec::new() };
     let text_column = |name: &str| vec![ResultColumn { name: name.to_owned(), ty: SqlType::Text }];
     let shown = |name: String| {
         let columns = text_column(&name);
-        Prepared { bound: Bound::Session(Session::Show(name)), parameters: Vec::new(), columns }
+        Prepared {
+            bound: Bound::Session(Session::Show(name)),
+            parameters: Vec::new(),
+            columns,
+            warnings: Vec::new(),
+        }
     };
     Ok(match statement {
         Statement::Query(query) => bind_query(catalog, query, parameters)?,
@@ -164,6 +208,7 @@ fn bind_statement(
                 bound: Bound::Explain(lines),
                 parameters: prepared.parameters,
                 columns: text_column("QUERY PLAN"),
+                warnings: Vec::new(),
             }
         }
         Statement::ShowVariable { variable } => {
@@ -276,7 +321,12 @@ fn constant(query: &Query, select: &Select, parameters: &Parameters) -> Result<P
     let exprs: Vec<(Expr, SqlType)> = outputs.columns.into_iter().map(|(_, expr, ty)| (expr, ty)).collect();
     let values = Evaluator::new(&exprs, &[], parameters)?;
     let constant = Constant { values, shown: true, parameters: parameters.types() };
-    Ok(Prepared { bound: Bound::Constant(constant), parameters: parameters.types(), columns })
+    Ok(Prepared {
+        bound: Bound::Constant(constant),
+        parameters: parameters.types(),
+        columns,
+        warnings: Vec::new(),
+    })
 }
 
 fn result_columns(outputs: &[(String, Expr, SqlType)]) -> Vec<ResultColumn> {
@@ -322,5 +372,10 @@ fn lookup(
         outputs: outputs.columns.into_iter().map(|(_, expr, ty)| (expr, ty)).collect(),
     };
     let lookup = Lookup::new(catalog, object, keyed, shown, parameters)?;
-    Ok(Some(Prepared { bound: Bound::Lookup(Box::new(lookup)), parameters: parameters.types(), columns }))
+    Ok(Some(Prepared {
+        bound: Bound::Lookup(Box::new(lookup)),
+        parameters: parameters.types(),
+        columns,
+        warnings: Vec::new(),
+    }))
 }

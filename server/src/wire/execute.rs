@@ -100,6 +100,9 @@ impl Session {
         if !ends_transaction(bound) {
             self.transaction.check()?;
         }
+        for warning in &statement.prepared.warnings {
+            io.out.notice("WARNING", "01000", warning);
+        }
         let context = Context { parameters, now: now() };
         Ok(match bound {
             Bound::Define(_) => self.define(io, statement).await?,

@@ -214,6 +214,7 @@ impl Session {
             self.transaction.begin_implicit();
         }
         for parsed in parsed {
+            let parsed = parsed.in_session(self.number);
             let statement = Statement::bind(&self.database, Some(parsed), Vec::new());
             let statement = self.bindable(statement)?;
             let done = self.execute(io, &statement, &[]).await?;
@@ -262,7 +263,8 @@ impl Session {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(SqlError::new("42601", message).into());
         }
-        let statement = self.bindable(Statement::bind(&self.database, parsed.pop(), declared))?;
+        let parsed = parsed.pop().map(|parsed| parsed.in_session(self.number));
+        let statement = self.bindable(Statement::bind(&self.database, parsed, declared))?;
         self.statements.insert(name.to_owned(), statement);
         io.out.parse_complete();
         Ok(())
@@ -336,7 +338,10 @@ impl Session {
     async fn run_portal(&mut self, io: &mut Io, name: &str, rows_max: u32) -> Result<(), End> {
         let portal = self.portal(name)?;
         let may_defer = rows_max == 0 && portal.cursor.is_none() && !self.transaction.is_holding();
-        if may_defer && let Bound::Lookup(_) = &portal.statement.prepared.bound {
+        if may_defer
+            && portal.statement.prepared.warnings.is_empty()
+            && let Bound::Lookup(_) = &portal.statement.prepared.bound
+        {
             return self.defer_lookup(io, name).await;
         }
         self.settle(io).await?;

@@ -101,7 +101,12 @@ impl Statement {
 }
 
 fn nothing() -> Prepared {
-    Prepared { bound: Bound::Explain(Vec::new()), parameters: Vec::new(), columns: Vec::new() }
+    Prepared {
+        bound: Bound::Explain(Vec::new()),
+        parameters: Vec::new(),
+        columns: Vec::new(),
+        warnings: Vec::new(),
+    }
 }
 
 /// A statement with its parameters.

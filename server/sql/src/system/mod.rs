@@ -7,6 +7,7 @@
 mod pg;
 pub(crate) mod rewrite;
 mod schema;
+mod sets;
 
 use crate::catalog::{AccessPath, Catalog, Object};
 use crate::names::fold;

@@ -5,6 +5,7 @@ use super::{
     indexes, key_names, object_oid, shown, t,
 };
 use crate::catalog::{Catalog, DefaultValue, Object, ObjectKind};
+use crate::sql_type::Element;
 use crate::sql_type::SqlType::{self, BigInt as I, Boolean as B, Integer as N, SmallInt as S, Text as T};
 use operators::expr::Literal;
 use operators::expr::Literal::Null;
@@ -245,6 +246,7 @@ fn pg_index(catalog: &Catalog) -> Made {
     let rows = indexes(catalog).map(|(object, path)| {
         let primary = object.table().is_some() && path.name == object.name;
         let width = path.key.len() as i64;
+        let zeros = || t(vec!["0"; path.key.len()].join(" "));
         vec![
             i(index_oid(path)),
             i(object_oid(object)),
@@ -262,9 +264,9 @@ fn pg_index(catalog: &Catalog) -> Made {
             b(false),
             b(false),
             t(numbers(&path.key)),
-            t(""),
-            t(""),
-            t(vec!["0"; path.key.len()].join(" ")),
+            zeros(),
+            zeros(),
+            zeros(),
             Null,
             Null,
         ]
@@ -329,8 +331,8 @@ fn pg_constraint(catalog: &Catalog) -> Made {
         ("conislocal", B),
         ("coninhcount", N),
         ("connoinherit", B),
-        ("conkey", T),
-        ("confkey", T),
+        ("conkey", SqlType::Array(Element::SmallInt)),
+        ("confkey", SqlType::Array(Element::SmallInt)),
         ("conexclop", T),
         ("conbin", T),
     ];
@@ -773,6 +775,9 @@ fn empty(name: &str) -> Option<&'static [(&'static str, SqlType)]> {
         "pg_opclass" => &[("oid", I), ("opcname", T), ("opcmethod", I), ("opcdefault", B)],
         "pg_auth_members" => &[("roleid", I), ("member", I), ("grantor", I), ("admin_option", B)],
         "pg_stat_activity" => &[("pid", N), ("datname", T), ("usename", T), ("state", T), ("query", T)],
+        "pg_cursors" => {
+            &[("name", T), ("statement", T), ("is_holdable", B), ("is_binary", B), ("is_scrollable", B)]
+        }
         "pg_prepared_statements" => &[("name", T), ("statement", T)],
         "pg_locks" => &[("locktype", T), ("relation", I), ("pid", N), ("mode", T), ("granted", B)],
         "pg_event_trigger" => &[("oid", I), ("evtname", T)],

@@ -9,10 +9,11 @@ use crate::catalog::{AccessPath, Catalog, Object, ObjectKind};
 use crate::change::parse_expr;
 use crate::error::{Result, SqlError};
 use crate::names::fold;
+use crate::select::unnamed;
 use crate::sql_type::SqlType;
 use sqlparser::ast::{
     BinaryOperator, DataType, Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, Statement, Value, visit_expressions_mut,
+    ObjectName, ObjectNamePart, Select, SelectItem, Statement, Value, VisitMut, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -43,17 +44,42 @@ pub(crate) fn statement(catalog: &Catalog, statement: &Statement, sql: &str) -> 
         return Ok(None);
     }
     let mut changed = statement.clone();
-    let flow = visit_expressions_mut(&mut changed, |ast: &mut Ast| match rewritten(catalog, ast) {
-        Ok(Some(new)) => {
-            *ast = new;
-            ControlFlow::Continue(())
-        }
-        Ok(None) => ControlFlow::Continue(()),
-        Err(error) => ControlFlow::Break(error),
-    });
-    match flow {
+    match VisitMut::visit(&mut changed, &mut Rewriter { catalog }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(Some(changed)),
+    }
+}
+
+struct Rewriter<'c> {
+    catalog: &'c Catalog,
+}
+
+impl VisitorMut for Rewriter<'_> {
+    type Break = SqlError;
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        if let Err(error) = super::sets::spread(select) {
+            return ControlFlow::Break(error);
+        }
+        // What is put into other words keeps the name that it has in its own.
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(ast) = item
+                && matches!(ast, Ast::Function(_) | Ast::Cast { .. } | Ast::Collate { .. })
+            {
+                let alias = Ident::with_quote('"', unnamed(ast));
+                *item = SelectItem::ExprWithAlias { expr: ast.clone(), alias };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, ast: &mut Ast) -> ControlFlow<SqlError> {
+        match rewritten(self.catalog, ast) {
+            Ok(Some(new)) => *ast = new,
+            Ok(None) => {}
+            Err(error) => return ControlFlow::Break(error),
+        }
+        ControlFlow::Continue(())
     }
 }
 
@@ -72,7 +98,11 @@ fn rewritten(catalog: &Catalog, ast: &Ast) -> Result<Option<Ast>> {
             }
         }
         Ast::Cast { expr, data_type, .. } => cast(catalog, expr, data_type),
-        Ast::Function(function) => call(catalog, function),
+        Ast::Function(function) => match super::sets::column_number(function) {
+            Some(column) => Ok(Some(column)),
+            None => call(catalog, function),
+        },
+        Ast::CompoundFieldAccess { .. } => Ok(super::sets::field_of_pairs(ast)),
         _ => Ok(None),
     }
 }
@@ -209,6 +239,37 @@ fn class_oid(catalog: &Catalog, text: &str) -> Result<String> {
         .ok_or_else(|| SqlError::new("42P01", format!("relation {text:?} does not exist")))
 }
 
+/// `to_regtype`: the number of a type by its name, or NULL.
+fn type_by_name(name: &str) -> String {
+    let mut cases = String::new();
+    for (number, name, array, _) in super::pg::TYPES {
+        let ty = u32::try_from(*number).ok().and_then(SqlType::from_oid);
+        let mut names = vec![(*name).to_owned()];
+        names.extend(ty.map(|ty| ty.bare().to_string()).filter(|long| long != name));
+        for name in names {
+            cases.push_str(&format!(" WHEN '{name}' THEN {number}"));
+            if *array != 0 {
+                cases.push_str(&format!(" WHEN '{name}[]' THEN {array}"));
+            }
+        }
+    }
+    format!("CAST(CASE lower({name}){cases} END AS bigint)")
+}
+
+/// `to_regclass`: the number of a relation by its name, or NULL.
+fn class_by_name(catalog: &Catalog, name: &str) -> String {
+    let mut cases = String::new();
+    for (oid, name) in relations(catalog) {
+        let name = name.replace('\'', "''");
+        cases.push_str(&format!(" WHEN '{name}' THEN {oid} WHEN 'public.{name}' THEN {oid}"));
+    }
+    if cases.is_empty() {
+        "CAST(NULL AS bigint)".to_owned()
+    } else {
+        format!("CAST(CASE ({name}){cases} END AS bigint)")
+    }
+}
+
 fn type_oid(text: &str) -> Result<String> {
     let Ast::Cast { data_type, .. } = parse_expr(&format!("NULL::{text}"))? else {
         return Err(SqlError::new("42704", format!("type {text:?} does not exist")));
@@ -300,14 +361,41 @@ fn call(catalog: &Catalog, function: &Function) -> Result<Option<Ast>> {
         ("current_schema", []) => "'public'".to_owned(),
         ("current_user" | "session_user" | "user" | "current_role", []) => format!("'{OWNER_NAME}'"),
         ("current_schemas", [_]) => "ARRAY['pg_catalog', 'public']".to_owned(),
-        ("pg_backend_pid", []) => "0".to_owned(),
+        ("pg_backend_pid", [number]) => (*number).to_owned(),
+        ("to_regtype", [text]) => type_by_name(text),
+        ("to_regclass", [text]) => class_by_name(catalog, text),
+        // There are no locks, so there is nothing to take and nothing to give back.
+        ("pg_advisory_unlock_all" | "pg_advisory_lock" | "pg_advisory_xact_lock", _) => "''".to_owned(),
+        ("pg_try_advisory_lock" | "pg_try_advisory_xact_lock" | "pg_advisory_unlock", _) => "true".to_owned(),
         ("pg_is_in_recovery", []) => "false".to_owned(),
         ("pg_get_userbyid", [_]) => format!("'{OWNER_NAME}'"),
         ("pg_encoding_to_char", [_]) => "'UTF8'".to_owned(),
         ("format_type", [oid, modifier]) => type_name(oid, modifier),
-        ("pg_table_is_visible" | "pg_type_is_visible" | "pg_function_is_visible", [_]) => "true".to_owned(),
+        (
+            "pg_table_is_visible"
+            | "pg_type_is_visible"
+            | "pg_function_is_visible"
+            | "pg_collation_is_visible"
+            | "pg_opclass_is_visible"
+            | "pg_operator_is_visible",
+            [_],
+        ) => "true".to_owned(),
         ("pg_get_expr", [text, ..]) => format!("({text})"),
         ("obj_description" | "col_description" | "shobj_description", _) => "CAST(NULL AS text)".to_owned(),
+        (
+            "pg_get_function_result"
+            | "pg_get_function_arguments"
+            | "pg_get_function_identity_arguments"
+            | "pg_get_functiondef"
+            | "pg_get_function_sqlbody"
+            | "pg_get_triggerdef"
+            | "pg_get_ruledef"
+            | "pg_get_partition_constraintdef"
+            | "pg_get_statisticsobjdef"
+            | "pg_get_function_arg_default"
+            | "pg_tablespace_location",
+            _,
+        ) => "CAST(NULL AS text)".to_owned(),
         ("pg_get_statisticsobjdef_columns" | "pg_get_serial_sequence" | "pg_get_partkeydef", _) => {
             "CAST(NULL AS text)".to_owned()
         }
