@@ -23,6 +23,7 @@ pub(crate) fn explain(catalog: &Catalog, prepared: &Prepared) -> Vec<String> {
         }
         Bound::Change(change) => explain_change(change),
         Bound::Constant(_) => vec!["constant: computed without reading anything".to_owned()],
+        Bound::Declare(declaration) => explain(catalog, &declaration.query),
         Bound::Query(scan) => explain_scan(scan),
         Bound::Define(Definition::Entry(entry)) => {
             let mut lines = vec![match &entry.change {

@@ -59,6 +59,7 @@
 //!   gives the row that SQL asks for.
 //! - UNIQUE and FOREIGN KEY are taken and not enforced, with a warning; CHECK is enforced. UNIQUE brings a lookup key.
 //! - Numbers of serial and identity columns are unique, and have gaps where a front ends.
+//! - Cursors go forward only, and keep the whole result in the front.
 //! - FOR UPDATE and FOR SHARE are taken with a warning, and lock nothing. Nobody waits for anybody.
 //! - What UPDATE, DELETE and ON CONFLICT mean while others write: see [`change`].
 //! - `row_number()` can be compared with a number by the query around it, and shown only where it is one number.
@@ -132,6 +133,6 @@ pub use numbers::{Numbers, Reserve};
 pub use parse::{Parsed, parse};
 pub use scan::{Limits, Run, Scan, Source};
 pub use sql_type::SqlType;
-pub use statement::{Bound, Prepared, ResultColumn, Session, bind};
+pub use statement::{Bound, Declaration, Prepared, ResultColumn, Session, bind};
 pub use work::{Effect, RowsToWrite, Step, Work};
 pub use write::{Conflict, CopyIn, Write};

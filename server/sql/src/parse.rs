@@ -2,7 +2,8 @@
 
 use crate::error::{Result, SqlError};
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Statement, Value, visit_expressions_mut,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, SetExpr, Statement, TableFactor, Value, VisitMut,
+    VisitorMut, visit_expressions_mut,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
@@ -13,6 +14,9 @@ use std::sync::Arc;
 pub const SQL_BYTES_MAX: usize = 1 << 20;
 /// Deepest nesting of a statement; the binder recurses as deep.
 const NESTING_MAX: usize = 60;
+
+/// The table of a session's cursors.
+const CURSORS: &str = "pg_cursors";
 
 /// A parsed statement with its text.
 #[derive(Debug, Clone)]
@@ -30,7 +34,10 @@ impl Parsed {
     }
 
     /// With what the functions that ask for their session say in the one of number `number`.
-    pub fn in_session(mut self, number: u32) -> Parsed {
+    ///
+    /// `cursors` are the names of its cursors, and whether each is kept when its transaction ends.
+    pub fn in_session(mut self, number: u32, cursors: &[(&str, bool)]) -> Parsed {
+        self.show_cursors(cursors);
         const FUNCTION: &str = "pg_backend_pid";
         if !self.sql.contains(FUNCTION) {
             return self;
@@ -49,6 +56,42 @@ impl Parsed {
         assert!(flow.is_continue(), "nothing stops it");
         self
     }
+
+    /// Whether [`Parsed::in_session`] may make another statement of it later in the same session.
+    pub fn asks_for_cursors(&self) -> bool {
+        self.sql.contains(CURSORS)
+    }
+
+    /// Puts the rows of pg_cursors for its name.
+    fn show_cursors(&mut self, cursors: &[(&str, bool)]) {
+        struct Shown(String);
+        impl VisitorMut for Shown {
+            type Break = ();
+            fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+                if let TableFactor::Table { name, alias, .. } = &factor
+                    && name.0.last().is_some_and(|part| part.to_string() == CURSORS)
+                {
+                    let alias = alias.as_ref().map_or(CURSORS.to_owned(), |alias| alias.to_string());
+                    let text = format!("SELECT 1 FROM (SELECT * FROM {}) {alias}", self.0);
+                    if let Some(new) = first_factor(&text) {
+                        *factor = new;
+                    }
+                }
+                ControlFlow::Continue(())
+            }
+        }
+        if cursors.is_empty() || !self.asks_for_cursors() {
+            return;
+        }
+        let rows: Vec<String> = cursors
+            .iter()
+            .map(|(name, held)| format!("('{}', '', {held}, false, false)", name.replace('\'', "''")))
+            .collect();
+        let columns = "name, statement, is_holdable, is_binary, is_scrollable";
+        let mut shown = Shown(format!("(VALUES {}) AS cursors({columns})", rows.join(", ")));
+        let flow = VisitMut::visit(&mut self.statement, &mut shown);
+        assert!(flow.is_continue(), "nothing stops it");
+    }
 }
 
 /// The statements of a text, which are separated by semicolons.
@@ -57,9 +100,10 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
         return Err(SqlError::new("54000", format!("a query has at most {SQL_BYTES_MAX} bytes"))
             .hint("Load many rows with several INSERTs or with COPY."));
     }
+    let canonical = plain_fetch(text);
     let statements = Parser::new(&PostgreSqlDialect {})
         .with_recursion_limit(NESTING_MAX)
-        .try_with_sql(text)
+        .try_with_sql(canonical.as_deref().unwrap_or(text))
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|error| syntax_error(error, text))?;
     let only = statements.len() == 1;
@@ -69,6 +113,53 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
         Parsed { statement, sql, text: whole.clone() }
     });
     Ok(parsed.collect())
+}
+
+/// What marks a FETCH that is to be a MOVE; no SQL name equals it.
+pub(crate) const MOVE: &str = "\u{1}move";
+
+/// FETCH and MOVE in the one form that the grammar knows; none if the text is another statement.
+fn plain_fetch(text: &str) -> Option<String> {
+    let text = text.trim().trim_end_matches(';').trim_end();
+    let (verb, mut rest) = text.split_once(char::is_whitespace)?;
+    let moves = verb.eq_ignore_ascii_case("move");
+    if text.contains(';') || !moves && !verb.eq_ignore_ascii_case("fetch") {
+        return None;
+    }
+    // The last word is the cursor, whatever it is called.
+    let mut take = |wanted: &dyn Fn(&str) -> bool| -> Option<String> {
+        let (word, after) = rest.trim_start().split_once(char::is_whitespace)?;
+        let word = word.to_ascii_lowercase();
+        wanted(&word).then(|| {
+            rest = after.trim_start();
+            word
+        })
+    };
+    let is_count = |word: &str| word == "all" || word.parse::<i64>().is_ok();
+    let plain = |word: &str| ["next", "prior", "first", "last"].contains(&word);
+    let direction = if let Some(word) = take(&|word| is_count(word) || plain(word)) {
+        word
+    } else if let Some(word) = take(&|word| ["absolute", "relative"].contains(&word)) {
+        format!("{word} {}", take(&is_count)?)
+    } else if let Some(word) = take(&|word| ["forward", "backward"].contains(&word)) {
+        match take(&is_count) {
+            Some(count) => format!("{word} {count}"),
+            None if word == "forward" => "next".to_owned(),
+            None => "prior".to_owned(),
+        }
+    } else {
+        "next".to_owned()
+    };
+    take(&|word| ["from", "in"].contains(&word));
+    let mark = if moves { format!(" INTO \"{MOVE}\"") } else { String::new() };
+    Some(format!("FETCH {direction} FROM {}{mark}", rest.trim_start()))
+}
+
+/// What the first query of a text reads first.
+fn first_factor(text: &str) -> Option<TableFactor> {
+    let Statement::Query(query) = parse(text).ok()?.pop()?.statement else { return None };
+    let SetExpr::Select(mut select) = *query.body else { return None };
+    select.from.pop().map(|table| table.relation)
 }
 
 fn syntax_error(error: ParserError, text: &str) -> SqlError {
@@ -105,6 +196,19 @@ mod tests {
         assert!(error.position.is_some(), "{error:?}");
         assert_eq!(parse(" ; ").expect("nothing is no error").len(), 0);
         assert_eq!(parse("SELECT 1; SELECT 2;").expect("two").len(), 2);
+    }
+
+    #[test]
+    fn fetch_and_move_have_one_form() {
+        use super::plain_fetch;
+        let check =
+            |text: &str, wanted: &str| assert_eq!(plain_fetch(text).as_deref(), Some(wanted), "{text}");
+        check("FETCH c", "FETCH next FROM c");
+        check("fetch forward from c;", "FETCH next FROM c");
+        check("FETCH FORWARD 3 FROM \"a b\"", "FETCH forward 3 FROM \"a b\"");
+        check("FETCH ALL IN c", "FETCH all FROM c");
+        check("MOVE 2 c", "FETCH 2 FROM c INTO \"\u{1}move\"");
+        assert_eq!(plain_fetch("SELECT 1"), None);
     }
 
     #[test]

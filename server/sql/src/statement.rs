@@ -19,8 +19,9 @@ use crate::write::{self, Write};
 use operators::expr::Expr;
 use operators::{RowBuilder, Rows};
 use sqlparser::ast::{
-    CloseCursor, Expr as Ast, ObjectType, Query, ResetStatement, Select, Set, SetExpr, Statement,
-    TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
+    CloseCursor, Declare, DeclareType, Expr as Ast, FetchDirection, Ident, ObjectName, ObjectType, Query,
+    ResetStatement, Select, Set, SetExpr, Statement, TableFactor, TableWithJoins, Visit, VisitMut, Visitor,
+    VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -63,8 +64,21 @@ pub enum Bound {
     Query(Box<Scan>),
     /// Rows of one text column.
     Explain(Vec<String>),
+    /// Keep a query's rows to be fetched by and by.
+    Declare(Box<Declaration>),
     /// What the session does by itself.
     Session(Session),
+}
+
+/// DECLARE CURSOR.
+#[derive(Debug, Clone)]
+pub struct Declaration {
+    /// The cursor's name.
+    pub name: String,
+    /// Whether it outlives its transaction.
+    pub is_held: bool,
+    /// Its query, with the parameters of the declaration.
+    pub query: Prepared,
 }
 
 /// A row that needs no table.
@@ -122,6 +136,15 @@ pub enum Session {
     Discard,
     /// DEALLOCATE name; all without one.
     Deallocate(Option<String>),
+    /// FETCH and MOVE.
+    Fetch {
+        /// The cursor.
+        name: String,
+        /// The most rows; all that are left without a number.
+        count: Option<u64>,
+        /// Whether they are only passed over.
+        moves: bool,
+    },
     /// CLOSE of a cursor; all without a name.
     Close(Option<String>),
     /// UNLISTEN: nobody listens, so there is nothing to do.
@@ -215,12 +238,58 @@ fn bind_statement(
             let name: Vec<String> = variable.iter().map(fold).collect();
             shown(name.join("."))
         }
+        Statement::Declare { stmts } => {
+            let declaration = declaration(catalog, stmts, parameters)?;
+            let parameters = declaration.query.parameters.clone();
+            Prepared { parameters, ..without_result(Bound::Declare(Box::new(declaration))) }
+        }
         Statement::ShowViews { .. } => shown("views".to_owned()),
         _ => match define_statement(catalog, statement, sql)? {
             Some(definition) => without_result(Bound::Define(definition)),
             None => without_result(Bound::Session(session(statement)?)),
         },
     })
+}
+
+/// DECLARE name CURSOR [WITH HOLD] FOR query
+fn declaration(catalog: &Catalog, list: &[Declare], parameters: &Parameters) -> Result<Declaration> {
+    let [Declare { names, declare_type: Some(DeclareType::Cursor), for_query: Some(query), .. }] = list
+    else {
+        return Err(SqlError::unsupported("DECLARE of anything but a cursor"));
+    };
+    let ([name], [declare]) = (names.as_slice(), list) else {
+        return Err(SqlError::syntax("DECLARE takes one name"));
+    };
+    if declare.binary == Some(true) {
+        return Err(SqlError::unsupported("a BINARY cursor"));
+    }
+    if declare.scroll == Some(true) {
+        return Err(SqlError::unsupported("a SCROLL cursor").hint("Cursors go forward only."));
+    }
+    let query = bind_query(catalog, query, parameters)?;
+    Ok(Declaration { name: fold(name), is_held: declare.hold == Some(true), query })
+}
+
+fn fetch(name: &Ident, direction: &FetchDirection, into: Option<&ObjectName>) -> Result<Session> {
+    let number = |limit: &sqlparser::ast::ValueWithSpan| {
+        limit.to_string().parse().map_err(|_| SqlError::unsupported(format!("FETCH {limit}")))
+    };
+    let count = match direction {
+        FetchDirection::Next => Some(1),
+        FetchDirection::Count { limit } | FetchDirection::Forward { limit: Some(limit) } => {
+            Some(number(limit)?)
+        }
+        FetchDirection::All | FetchDirection::ForwardAll => None,
+        other => {
+            return Err(SqlError::unsupported(format!("FETCH {other}")).hint("Cursors go forward only."));
+        }
+    };
+    let moves = match into.map(object_name).transpose()? {
+        None => false,
+        Some(name) if name == crate::parse::MOVE => true,
+        Some(_) => return Err(SqlError::unsupported("FETCH INTO")),
+    };
+    Ok(Session::Fetch { name: fold(name), count, moves })
 }
 
 fn define_statement(catalog: &Catalog, statement: &Statement, sql: &str) -> Result<Option<Definition>> {
@@ -268,6 +337,7 @@ fn session(statement: &Statement) -> Result<Session> {
         }
         Statement::Close { cursor: CloseCursor::All } => Session::Close(None),
         Statement::Close { cursor: CloseCursor::Specific { name } } => Session::Close(Some(fold(name))),
+        Statement::Fetch { name, direction, into, .. } => fetch(name, direction, into.as_ref())?,
         Statement::UNLISTEN { .. } => Session::Unlisten,
         other => {
             let text = other.to_string();

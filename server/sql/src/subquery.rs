@@ -3,6 +3,7 @@
 //! The subquery of EXISTS may name columns of the query around it, in equalities. Subqueries elsewhere in a condition are
 //! those of `embedded.rs`.
 
+use crate::columns::{columns_of, replace_columns};
 use crate::embedded::{has_subquery, outer_and_inner, unified};
 use crate::error::{Result, SqlError};
 use crate::expression::{Binder, conjuncts};
@@ -136,21 +137,27 @@ impl Planner<'_> {
         let both = around(&source.scope, &inner.scope, width as usize);
         let mut own = Vec::new();
         let mut pairs: Vec<(Expr, Expr)> = Vec::new();
+        let mut between: Vec<(&Ast, Expr)> = Vec::new();
         for ast in conditions {
             if let Ok(condition) = Binder::new(&inner.scope, self.parameters).condition(ast) {
                 own.push(condition);
                 continue;
             }
             let bound = Binder::new(&both, self.parameters).condition(ast)?;
-            let pair = outer_and_inner(&bound, width).ok_or_else(|| {
+            match outer_and_inner(&bound, width) {
+                Some(pair) if pairs.contains(&pair) => {}
+                Some(pair) => pairs.push(pair),
+                None => between.push((ast, bound)),
+            }
+        }
+        for (ast, bound) in between {
+            // Where the outer columns are equal to inner ones it is about the inner ones alone.
+            own.push(within(&bound, width, &pairs).ok_or_else(|| {
                 SqlError::unsupported(format!(
                     "the condition {ast} between a subquery and the query around it"
                 ))
                 .hint("An equality of an outer and an inner expression is.")
-            })?;
-            if !pairs.contains(&pair) {
-                pairs.push(pair);
-            }
+            })?);
         }
         inner.stream = self.filtered(inner.stream, &own)?;
         for ast in nested {
@@ -174,6 +181,16 @@ impl Planner<'_> {
         source.stream = self.filtered(source.stream, &[condition])?;
         Ok(())
     }
+}
+
+/// A condition over both with inner expressions in place of the outer columns that are equal to them; none if some are
+/// equal to nothing.
+fn within(bound: &Expr, width: u32, pairs: &[(Expr, Expr)]) -> Option<Expr> {
+    let inner =
+        |at: u32| pairs.iter().find(|(outer, _)| *outer == col_at(at)).map(|(_, inner)| inner.clone());
+    let known = columns_of(bound).into_iter().all(|at| at >= width || inner(at).is_some());
+    let replaced = |at: u32| if at < width { inner(at).expect("it is known") } else { col_at(at - width) };
+    known.then(|| replace_columns(bound, &mut { replaced }))
 }
 
 /// Whether a query is a SELECT with nothing but FROM and WHERE.

@@ -117,6 +117,7 @@ impl Session {
                 let rows = super::rows::text_rows(lines.iter().map(|line| [Some(line.as_str())]));
                 Done { tag: Tag::words("EXPLAIN"), rows: Some(rows) }
             }
+            Bound::Declare(declaration) => self.declare(io, declaration, parameters).await?,
             Bound::Query(scan) => self.scan(scan, &context).await?,
             Bound::Session(session) => self.session_statement(io, session).await?,
         })

@@ -23,6 +23,7 @@
 mod cancel;
 mod connection;
 mod copy;
+mod cursor;
 mod database;
 mod decode;
 mod define;

@@ -10,6 +10,7 @@ use sql::{Bound, SqlError};
 use super::cancel::Interrupt;
 use super::connection::End;
 use super::copy::Copying;
+use super::cursor::Cursors;
 use super::database::Database;
 use super::decode::{Bind, List, Message, Target};
 use super::execute::Done;
@@ -37,6 +38,7 @@ pub struct Session {
     pub(super) transaction: Transaction,
     pub(super) statements: HashMap<String, Rc<Statement>>,
     pub(super) portals: HashMap<String, Portal>,
+    pub(super) cursors: Cursors,
     pub(super) pipeline: Pipeline,
     pub(super) encoder: Encoder,
     /// What the client is copying in.
@@ -66,6 +68,7 @@ impl Session {
             transaction: Transaction::default(),
             statements: HashMap::new(),
             portals: HashMap::new(),
+            cursors: Cursors::default(),
             pipeline: Pipeline::default(),
             encoder: Encoder::default(),
             copying: None,
@@ -130,6 +133,9 @@ impl Session {
             return Ok(());
         }
         io.out.error("ERROR", error);
+        if self.transaction.state() == State::Implicit {
+            self.cursors.end_transaction(false);
+        }
         self.transaction.fail();
         let kind = match self.end_copy() {
             None => kind,
@@ -214,9 +220,7 @@ impl Session {
             self.transaction.begin_implicit();
         }
         for parsed in parsed {
-            let parsed = parsed.in_session(self.number);
-            let statement = Statement::bind(&self.database, Some(parsed), Vec::new());
-            let statement = self.bindable(statement)?;
+            let statement = self.bindable(self.prepared(Some(parsed), Vec::new()))?;
             let done = self.execute(io, &statement, &[]).await?;
             let columns = statement.columns();
             if !columns.is_empty() {
@@ -227,9 +231,27 @@ impl Session {
         }
         if self.transaction.state() == State::Implicit {
             self.commit().await?;
+            self.cursors.end_transaction(true);
         }
         io.out.ready(self.transaction.status());
         Ok(())
+    }
+
+    /// A statement as this session means it.
+    fn prepared(
+        &self,
+        parsed: Option<sql::Parsed>,
+        declared: Vec<Option<sql::SqlType>>,
+    ) -> Result<Rc<Statement>, SqlError> {
+        let parsed = parsed.map(|parsed| parsed.in_session(self.number, &self.cursors.list()));
+        let statement = Statement::bind(&self.database, parsed, declared)?;
+        match &statement.prepared.bound {
+            Bound::Session(sql::Session::Fetch { name, moves: false, .. }) => {
+                let columns = self.cursors.columns(name)?.to_vec();
+                Ok(statement.with_columns(columns))
+            }
+            _ => Ok(statement),
+        }
     }
 
     /// In a failed transaction that comes before all else that may be wrong with a statement.
@@ -263,8 +285,7 @@ impl Session {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(SqlError::new("42601", message).into());
         }
-        let parsed = parsed.pop().map(|parsed| parsed.in_session(self.number));
-        let statement = self.bindable(Statement::bind(&self.database, parsed, declared))?;
+        let statement = self.bindable(self.prepared(parsed.pop(), declared))?;
         self.statements.insert(name.to_owned(), statement);
         io.out.parse_complete();
         Ok(())
@@ -283,7 +304,11 @@ impl Session {
 
     fn bind(&mut self, io: &mut Io, bind: &Bind<'_>) -> Result<(), End> {
         let statement = self.statement(bind.statement)?;
-        let fresh = self.bindable(statement.fresh(&self.database))?;
+        let fresh = match statement.asks_for_cursors() {
+            true => self.prepared(sql::parse(statement.sql())?.pop(), statement.declared().to_vec()),
+            false => statement.fresh(&self.database),
+        };
+        let fresh = self.bindable(fresh)?;
         let statement = if Rc::ptr_eq(statement, &fresh) {
             fresh
         } else {

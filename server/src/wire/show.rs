@@ -37,16 +37,20 @@ impl Session {
             }
             Request::Commit if self.transaction.state() == State::Failed => {
                 self.transaction.end();
+                self.cursors.end_transaction(false);
                 "ROLLBACK"
             }
             Request::Commit => {
                 self.warn_outside(io);
-                self.commit().await?;
+                let committed = self.commit().await;
+                self.cursors.end_transaction(committed.is_ok());
+                committed?;
                 "COMMIT"
             }
             Request::Rollback => {
                 self.warn_outside(io);
                 self.transaction.end();
+                self.cursors.end_transaction(false);
                 "ROLLBACK"
             }
             Request::Savepoint(name) => {
@@ -83,6 +87,7 @@ impl Session {
                 self.settings_changed();
                 self.statements.clear();
                 self.portals.clear();
+                self.cursors.close_all();
                 "DISCARD ALL"
             }
             Request::Deallocate(None) => {
@@ -98,15 +103,17 @@ impl Session {
             }
             Request::Close(None) => {
                 self.portals.clear();
+                self.cursors.close_all();
                 "CLOSE CURSOR ALL"
             }
             Request::Close(Some(name)) => {
-                if self.portals.remove(name).is_none() {
+                if !self.cursors.close(name) && self.portals.remove(name).is_none() {
                     return Err(SqlError::new("34000", format!("cursor {name:?} does not exist")).into());
                 }
                 "CLOSE CURSOR"
             }
             Request::Unlisten => "UNLISTEN",
+            Request::Fetch { name, count, moves } => return Ok(self.cursors.fetch(name, *count, *moves)?),
             Request::Show(name) => return Ok(self.show(name)?),
         };
         Ok(Done::words(words))

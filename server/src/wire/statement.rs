@@ -46,6 +46,30 @@ impl Statement {
         Ok(Rc::new(Statement { parsed, declared, copy: None, prepared, version }))
     }
 
+    /// A statement that is part of another one.
+    pub fn of(prepared: Prepared) -> Rc<Statement> {
+        Rc::new(Statement { parsed: None, declared: Vec::new(), copy: None, prepared, version: 0 })
+    }
+
+    /// The same statement, for a result of these columns.
+    pub fn with_columns(self: Rc<Self>, columns: Vec<ResultColumn>) -> Rc<Statement> {
+        let Statement { parsed, declared, prepared, version, .. } = &*self;
+        let prepared = Prepared { columns, ..prepared.clone() };
+        let (parsed, declared, version) = (parsed.clone(), declared.clone(), *version);
+        Rc::new(Statement { parsed, declared, copy: None, prepared, version })
+    }
+
+    /// What the client said of parameters.
+    pub fn declared(&self) -> &[Option<SqlType>] {
+        &self.declared
+    }
+
+    /// Whether what it is bound to depends on the session's cursors.
+    pub fn asks_for_cursors(&self) -> bool {
+        let fetches = matches!(self.prepared.bound, Bound::Session(sql::Session::Fetch { .. }));
+        fetches || self.parsed.as_ref().is_some_and(Parsed::asks_for_cursors)
+    }
+
     /// A COPY.
     pub fn copy(copy: Copy) -> Rc<Statement> {
         Rc::new(Statement {

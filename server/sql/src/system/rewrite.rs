@@ -17,6 +17,17 @@ use sqlparser::ast::{
 };
 use std::ops::ControlFlow;
 
+/// Relations of pg_catalog that clients name by their numbers.
+const SYSTEM_RELATIONS: &[(&str, i64)] = &[
+    ("pg_type", 1247),
+    ("pg_attribute", 1249),
+    ("pg_proc", 1255),
+    ("pg_class", 1259),
+    ("pg_database", 1262),
+    ("pg_constraint", 2606),
+    ("pg_namespace", 2615),
+];
+
 /// Words of which a statement has one if it is to be touched.
 const WORDS: &[&str] = &[
     "pg_",
@@ -38,7 +49,11 @@ pub(crate) fn statement(catalog: &Catalog, statement: &Statement, sql: &str) -> 
     let small = sql.to_lowercase();
     let reads = matches!(
         statement,
-        Statement::Query(_) | Statement::Explain { .. } | Statement::Insert(_) | Statement::Update(_)
+        Statement::Query(_)
+            | Statement::Declare { .. }
+            | Statement::Explain { .. }
+            | Statement::Insert(_)
+            | Statement::Update(_)
     );
     if !reads || !WORDS.iter().any(|word| small.contains(word)) {
         return Ok(None);
@@ -69,6 +84,17 @@ impl VisitorMut for Rewriter<'_> {
                 let alias = Ident::with_quote('"', unnamed(ast));
                 *item = SelectItem::ExprWithAlias { expr: ast.clone(), alias };
             }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, ast: &mut Ast) -> ControlFlow<SqlError> {
+        // No relation has options, whose list psql asks for by a function in FROM.
+        if let Ast::Function(function) = ast
+            && function.name.0.last().is_some_and(|name| name.to_string() == "array_to_string")
+            && function.args.to_string().contains("unnest(tc.reloptions)")
+        {
+            *ast = Ast::value(Value::SingleQuotedString(String::new()));
         }
         ControlFlow::Continue(())
     }
@@ -183,6 +209,7 @@ fn cast(catalog: &Catalog, expr: &Ast, to: &DataType) -> Result<Option<Ast>> {
     let text = match name {
         "regclass" => match text_constant(expr) {
             Some(text) => class_oid(catalog, text)?,
+            None if is_text(expr) => class_by_name(catalog, &expr.to_string()),
             None => names_by_number(&format!("{expr}"), relations(catalog)),
         },
         "regtype" => match text_constant(expr) {
@@ -225,9 +252,9 @@ fn class_oid(catalog: &Catalog, text: &str) -> Result<String> {
         Some(inner) => inner.to_owned(),
         None => name.to_lowercase(),
     };
-    let known = ["pg_catalog.pg_class", "pg_class", "pg_catalog.pg_namespace", "pg_namespace"];
-    if known.contains(&text) {
-        return Ok(if text.ends_with("class") { "1259" } else { "2615" }.to_owned());
+    let plain = text.strip_prefix("pg_catalog.").unwrap_or(text);
+    if let Some((_, oid)) = SYSTEM_RELATIONS.iter().find(|(name, _)| *name == plain) {
+        return Ok(oid.to_string());
     }
     if name.starts_with("pg_") {
         return Ok("0".to_owned());
@@ -256,18 +283,28 @@ fn type_by_name(name: &str) -> String {
     format!("CAST(CASE lower({name}){cases} END AS bigint)")
 }
 
+/// Whether an expression is certainly a text, and so a name rather than a number.
+fn is_text(ast: &Ast) -> bool {
+    match ast {
+        Ast::Nested(inner) => is_text(inner),
+        Ast::Cast { data_type, .. } => {
+            matches!(data_type, DataType::Varchar(_) | DataType::Text | DataType::CharacterVarying(_))
+        }
+        _ => false,
+    }
+}
+
 /// `to_regclass`: the number of a relation by its name, or NULL.
 fn class_by_name(catalog: &Catalog, name: &str) -> String {
     let mut cases = String::new();
+    for (name, oid) in SYSTEM_RELATIONS {
+        cases.push_str(&format!(" WHEN '{name}' THEN {oid} WHEN 'pg_catalog.{name}' THEN {oid}"));
+    }
     for (oid, name) in relations(catalog) {
         let name = name.replace('\'', "''");
         cases.push_str(&format!(" WHEN '{name}' THEN {oid} WHEN 'public.{name}' THEN {oid}"));
     }
-    if cases.is_empty() {
-        "CAST(NULL AS bigint)".to_owned()
-    } else {
-        format!("CAST(CASE ({name}){cases} END AS bigint)")
-    }
+    format!("CAST(CASE ({name}){cases} END AS bigint)")
 }
 
 fn type_oid(text: &str) -> Result<String> {
