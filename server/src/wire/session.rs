@@ -346,6 +346,12 @@ impl Session {
                 io.out.parameter_description(&statement.prepared.parameters);
                 describe_columns(io, statement, &Formats::Text);
             }
+            // Drivers ask for the columns of a cursor that SQL has declared in this way.
+            Target::Portal(name)
+                if !self.portals.contains_key(name) && self.cursors.columns(name).is_ok() =>
+            {
+                io.out.row_description(self.cursors.columns(name)?, |_| 0);
+            }
             Target::Portal(name) => {
                 let portal = self.portal(name)?;
                 describe_columns(io, &portal.statement, &portal.formats);

@@ -681,6 +681,11 @@ fn listed(catalog: &Catalog, name: &str) -> Made {
     }
 }
 
+/// Whether the table of this name never has rows.
+pub(super) fn is_empty(name: &str) -> bool {
+    empty(name).is_some()
+}
+
 /// The columns of tables that have no rows here.
 fn empty(name: &str) -> Option<&'static [(&'static str, SqlType)]> {
     Some(match name {
@@ -706,7 +711,7 @@ fn empty(name: &str) -> Option<&'static [(&'static str, SqlType)]> {
             ("polrelid", I),
             ("polcmd", T),
             ("polpermissive", B),
-            ("polroles", T),
+            ("polroles", SqlType::Array(Element::BigInt)),
             ("polqual", T),
             ("polwithcheck", T),
         ],
@@ -731,7 +736,7 @@ fn empty(name: &str) -> Option<&'static [(&'static str, SqlType)]> {
             ("stxowner", I),
             ("stxstattarget", N),
             ("stxkeys", T),
-            ("stxkind", T),
+            ("stxkind", SqlType::Array(Element::Text)),
         ],
         "pg_publication" => &[("oid", I), ("pubname", T), ("puballtables", B)],
         "pg_publication_rel" => &[("oid", I), ("prpubid", I), ("prrelid", I), ("prqual", T), ("prattrs", T)],
@@ -748,7 +753,16 @@ fn empty(name: &str) -> Option<&'static [(&'static str, SqlType)]> {
         "pg_range" => {
             &[("rngtypid", I), ("rngsubtype", I), ("rngmultitypid", I), ("rngcollation", I), ("rngsubopc", I)]
         }
-        "pg_sequence" => &[("seqrelid", I), ("seqtypid", I), ("seqstart", I), ("seqincrement", I)],
+        "pg_sequence" => &[
+            ("seqrelid", I),
+            ("seqtypid", I),
+            ("seqstart", I),
+            ("seqincrement", I),
+            ("seqmax", I),
+            ("seqmin", I),
+            ("seqcache", I),
+            ("seqcycle", B),
+        ],
         "pg_sequences" => &[("schemaname", T), ("sequencename", T)],
         "pg_rewrite" => &[
             ("oid", I),

@@ -13,7 +13,8 @@ use crate::select::unnamed;
 use crate::sql_type::SqlType;
 use sqlparser::ast::{
     BinaryOperator, DataType, Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, Select, SelectItem, Statement, Value, VisitMut, VisitorMut,
+    Join, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value,
+    VisitMut, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -89,12 +90,21 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn pre_visit_expr(&mut self, ast: &mut Ast) -> ControlFlow<SqlError> {
-        // No relation has options, whose list psql asks for by a function in FROM.
+        // No relation has options and there are no policies, of which psql asks for lists by functions of theirs.
         if let Ast::Function(function) = ast
             && function.name.0.last().is_some_and(|name| name.to_string() == "array_to_string")
-            && function.args.to_string().contains("unnest(tc.reloptions)")
+            && let arguments = function.args.to_string()
+            && ["unnest(tc.reloptions)", "any(pol.polroles)"]
+                .iter()
+                .any(|list| arguments.to_lowercase().contains(list))
         {
             *ast = Ast::value(Value::SingleQuotedString(String::new()));
+        }
+        // Nor is there any publication, of whose columns it asks for the names.
+        if let Ast::Subquery(query) = ast
+            && (reads_nothing(query) || query.to_string().contains("array_upper(pr.prattrs"))
+        {
+            *ast = Ast::value(Value::Null);
         }
         ControlFlow::Continue(())
     }
@@ -131,6 +141,27 @@ fn rewritten(catalog: &Catalog, ast: &Ast) -> Result<Option<Ast>> {
         Ast::CompoundFieldAccess { .. } => Ok(super::sets::field_of_pairs(ast)),
         _ => Ok(None),
     }
+}
+
+/// Whether a subquery as a value begins with a relation that never has rows, so that it has no value.
+fn reads_nothing(query: &Query) -> bool {
+    use sqlparser::ast::JoinOperator as J;
+    let SetExpr::Select(select) = &*query.body else { return false };
+    let ([SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }], [from, ..]) =
+        (select.projection.as_slice(), select.from.as_slice())
+    else {
+        return false;
+    };
+    let TableFactor::Table { name, .. } = &from.relation else { return false };
+    let keeps_empty = |join: &Join| {
+        use J::{CrossJoin, Inner, Join, Left, LeftOuter};
+        matches!(join.join_operator, Join(_) | Inner(_) | CrossJoin(_) | Left(_) | LeftOuter(_))
+    };
+    let last = name.0.last().and_then(ObjectNamePart::as_ident).map(fold).unwrap_or_default();
+    super::pg::is_empty(&last)
+        && from.joins.iter().all(keeps_empty)
+        && !crate::select::has_aggregate(item)
+        && select.having.is_none()
 }
 
 fn named_operator(parts: &[String]) -> Result<BinaryOperator> {
@@ -443,6 +474,9 @@ fn call(catalog: &Catalog, function: &Function) -> Result<Option<Ast>> {
         }
         ("pg_size_pretty", _) => "'0 bytes'".to_owned(),
         ("array_to_string", [list, ..]) => format!("CAST(({list}) AS text)"),
+        ("json_build_object", list) if list.iter().any(|argument| argument.contains("pg_")) => {
+            format!("jsonb_build_object({})", list.join(", "))
+        }
         ("set_config", [_, value, _]) => format!("({value})"),
         ("current_setting", [setting, ..]) => {
             let wanted = setting.trim_matches('\'').to_lowercase();
