@@ -89,7 +89,7 @@ impl Database {
             Bound::Constant(constant) => constant.rows(&context)?,
             Bound::Query(scan) => self.scan(scan, &context)?,
             Bound::Explain(lines) => return Ok(lines.iter().map(|line| vec![Some(line.clone())]).collect()),
-            Bound::Define(Definition::Nothing(_)) | Bound::Session(_) => Rows::new(),
+            Bound::Define(Definition::Nothing(_)) | Bound::Declare(_) | Bound::Session(_) => Rows::new(),
         };
         let types: Vec<sql::SqlType> = prepared.columns.iter().map(|column| column.ty).collect();
         Ok(rows.iter().map(|row| texts(row, &types)).collect())
