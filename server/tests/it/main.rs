@@ -4,6 +4,7 @@
 mod command_line;
 mod database;
 mod demo;
+mod describe;
 mod process;
 mod random;
 mod serve;

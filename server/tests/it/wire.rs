@@ -14,7 +14,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use crate::process::Running;
 
 /// A server with two shards, and where it listens.
-struct Server {
+pub(crate) struct Server {
     running: Running,
     address: String,
     shards: Vec<String>,
@@ -44,7 +44,7 @@ impl Server {
         Server { address, shards, front: pid_of(&line), running, _folder: folder }
     }
 
-    async fn connect(&self) -> Client {
+    pub(crate) async fn connect(&self) -> Client {
         let (host, port) = self.address.split_once(':').expect("host and port");
         let options = format!("host={host} port={port} user=tester dbname=any");
         let (client, connection) =
@@ -62,7 +62,7 @@ fn signal(signal: &str, pid: &str) {
     assert!(Command::new("kill").args([signal, pid]).status().expect("kill is there").success());
 }
 
-fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server) -> F) {
+pub(crate) fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(test(Server::start(&[])));
 }
@@ -72,7 +72,7 @@ fn code(error: &tokio_postgres::Error) -> &str {
 }
 
 /// The rows of a simple query, values joined by commas.
-async fn rows(client: &Client, sql: &str) -> Vec<String> {
+pub(crate) async fn rows(client: &Client, sql: &str) -> Vec<String> {
     let messages = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     let mut rows = Vec::new();
     for message in messages {
