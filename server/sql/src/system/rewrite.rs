@@ -60,7 +60,7 @@ pub(crate) fn statement(catalog: &Catalog, statement: &Statement, sql: &str) -> 
         return Ok(None);
     }
     let mut changed = statement.clone();
-    match VisitMut::visit(&mut changed, &mut Rewriter { catalog }) {
+    match VisitMut::visit(&mut changed, &mut Rewriter { catalog, sql: &small }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(Some(changed)),
     }
@@ -68,6 +68,8 @@ pub(crate) fn statement(catalog: &Catalog, statement: &Statement, sql: &str) -> 
 
 struct Rewriter<'c> {
     catalog: &'c Catalog,
+    /// The statement in small letters.
+    sql: &'c str,
 }
 
 impl VisitorMut for Rewriter<'_> {
@@ -90,21 +92,25 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn pre_visit_expr(&mut self, ast: &mut Ast) -> ControlFlow<SqlError> {
-        // No relation has options and there are no policies, of which psql asks for lists by functions of theirs.
-        if let Ast::Function(function) = ast
-            && function.name.0.last().is_some_and(|name| name.to_string() == "array_to_string")
-            && let arguments = function.args.to_string()
-            && ["unnest(tc.reloptions)", "any(pol.polroles)"]
-                .iter()
-                .any(|list| arguments.to_lowercase().contains(list))
-        {
-            *ast = Ast::value(Value::SingleQuotedString(String::new()));
-        }
-        // Nor is there any publication, of whose columns it asks for the names.
-        if let Ast::Subquery(query) = ast
-            && (reads_nothing(query) || query.to_string().contains("array_upper(pr.prattrs"))
-        {
-            *ast = Ast::value(Value::Null);
+        let asks = |relation: &str, what: &str, part: &dyn std::fmt::Display| {
+            self.sql.contains(relation) && part.to_string().to_lowercase().contains(what)
+        };
+        match ast {
+            // No relation has options and there are no policies, of which psql asks for lists by functions of theirs.
+            Ast::Function(Function { name, args, .. })
+                if name.0.last().is_some_and(|name| name.to_string() == "array_to_string")
+                    && (asks("pg_class tc", "unnest(tc.reloptions)", args)
+                        || asks("pg_policy pol", "any(pol.polroles)", args)) =>
+            {
+                *ast = Ast::value(Value::SingleQuotedString(String::new()));
+            }
+            // Nor is there any publication, of whose columns it asks for the names.
+            Ast::Subquery(query)
+                if reads_nothing(query) || asks("pg_publication_rel pr", "array_upper(pr.prattrs", query) =>
+            {
+                *ast = Ast::value(Value::Null);
+            }
+            _ => {}
         }
         ControlFlow::Continue(())
     }
@@ -318,6 +324,8 @@ fn type_by_name(name: &str) -> String {
 fn is_text(ast: &Ast) -> bool {
     match ast {
         Ast::Nested(inner) => is_text(inner),
+        // Clients give names for such a parameter.
+        Ast::Value(value) => matches!(value.value, Value::Placeholder(_)),
         Ast::Cast { data_type, .. } => {
             matches!(data_type, DataType::Varchar(_) | DataType::Text | DataType::CharacterVarying(_))
         }
@@ -333,7 +341,9 @@ fn class_by_name(catalog: &Catalog, name: &str) -> String {
     }
     for (oid, name) in relations(catalog) {
         let name = name.replace('\'', "''");
-        cases.push_str(&format!(" WHEN '{name}' THEN {oid} WHEN 'public.{name}' THEN {oid}"));
+        cases.push_str(&format!(
+            " WHEN '{name}' THEN {oid} WHEN 'public.{name}' THEN {oid} WHEN '{oid}' THEN {oid}"
+        ));
     }
     format!("CAST(CASE ({name}){cases} END AS bigint)")
 }
@@ -432,9 +442,11 @@ fn call(catalog: &Catalog, function: &Function) -> Result<Option<Ast>> {
         ("pg_backend_pid", [number]) => (*number).to_owned(),
         ("to_regtype", [text]) => type_by_name(text),
         ("to_regclass", [text]) => class_by_name(catalog, text),
-        // There are no locks, so there is nothing to take and nothing to give back.
-        ("pg_advisory_unlock_all" | "pg_advisory_lock" | "pg_advisory_xact_lock", _) => "''".to_owned(),
-        ("pg_try_advisory_lock" | "pg_try_advisory_xact_lock" | "pg_advisory_unlock", _) => "true".to_owned(),
+        // There are no such locks, so there is nothing to give back.
+        ("pg_advisory_unlock_all", []) => "''".to_owned(),
+        (name, _) if name.contains("_advisory_") => {
+            return Err(SqlError::unsupported(format!("{name}, and any other advisory lock")));
+        }
         ("pg_is_in_recovery", []) => "false".to_owned(),
         ("pg_get_userbyid", [_]) => format!("'{OWNER_NAME}'"),
         ("pg_encoding_to_char", [_]) => "'UTF8'".to_owned(),
