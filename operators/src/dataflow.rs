@@ -43,8 +43,8 @@ pub struct Dataflow {
     /// By [`OperatorId`], in topological order.
     pub(crate) nodes: Vec<Node>,
     pub(crate) gates: Gates,
-    /// By [`TableId`]: whether another table has taken its place.
-    pub(crate) is_replaced: Vec<bool>,
+    /// By [`TableId`]: the table that has taken its place.
+    pub(crate) successors: Vec<Option<TableId>>,
     scratch: Scratch,
 }
 
@@ -88,19 +88,25 @@ impl Dataflow {
             plan: Plan::default(),
             nodes: Vec::new(),
             gates: Gates::default(),
-            is_replaced: Vec::new(),
+            successors: Vec::new(),
             scratch: Scratch::new(),
         }
     }
 
     /// Checks rows against the table's columns, so that a write can be logged; it says nothing about keys.
     pub fn validate_write(&self, table: TableId, kind: WriteKind, rows: &[u8]) -> Result<(), WriteError> {
-        self.written_table(table)?.validate(kind, rows)
+        match self.successor(table) {
+            None => self.written_table(table)?.validate(kind, rows),
+            Some(_) => self.validate_older(table, kind, rows),
+        }
     }
 
     /// Changes a table, all of it or nothing, and queues the deltas. Returns how many rows changed. The rows must
     /// have been validated, by [`Dataflow::validate_write`] or equally.
     pub fn write(&mut self, table: TableId, kind: WriteKind, rows: &[u8]) -> Result<u32, WriteError> {
+        if self.successor(table).is_some() {
+            return self.write_older(table, kind, rows);
+        }
         self.written_table(table)?;
         let spec = &self.plan.tables[table.0 as usize];
         let (node, replaces) = (spec.node.index(), spec.replaced.is_some());
@@ -117,50 +123,12 @@ impl Dataflow {
         Ok(changed)
     }
 
-    /// A table that clients may write to: it is there, and no other has taken its place.
-    fn written_table(&self, table: TableId) -> Result<&Table, WriteError> {
+    /// A table that is there.
+    pub(crate) fn written_table(&self, table: TableId) -> Result<&Table, WriteError> {
         let spec = self.plan.tables.get(table.0 as usize).ok_or(WriteError::UnknownTable(table.0))?;
         match &self.nodes[spec.node.index()].state {
-            State::Table(there) if !self.is_replaced[table.0 as usize] => Ok(there),
+            State::Table(there) => Ok(there),
             _ => Err(WriteError::DroppedTable(spec.name.clone())),
-        }
-    }
-
-    /// The tables that a table replaces, directly or not, as far as they are still read: their nodes.
-    fn tables_behind(&self, table: TableId) -> impl Iterator<Item = usize> {
-        let older = |table: &TableId| {
-            self.plan.tables[table.0 as usize].replaced.as_ref().map(|replaced| replaced.table)
-        };
-        let nodes = std::iter::successors(older(&table), older);
-        nodes
-            .map(|table| self.plan.tables[table.0 as usize].node.index())
-            .filter(|node| matches!(self.nodes[*node].state, State::Table(_)))
-    }
-
-    /// Makes sure that what a write brings finds room in the tables that its table replaces.
-    fn check_room_behind(&self, table: TableId, rows: &[u8]) -> Result<(), WriteError> {
-        for node in self.tables_behind(table) {
-            if let State::Table(older) = &self.nodes[node].state
-                && !older.has_room(rows.len())
-            {
-                return Err(WriteError::Full { table: older.name().to_owned() });
-            }
-        }
-        Ok(())
-    }
-
-    /// Passes a write on to the tables that its table replaces.
-    fn write_behind(&mut self, table: TableId, kind: WriteKind, rows: &[u8]) {
-        let nodes: Vec<usize> = self.tables_behind(table).collect();
-        for node in nodes {
-            let Node { state: State::Table(older), output, .. } = &mut self.nodes[node] else {
-                unreachable!("it has been found before")
-            };
-            let written = match kind {
-                WriteKind::Delete => older.write(kind, rows, output),
-                _ => older.write(kind, &older.narrowed(rows).rows, output),
-            };
-            written.expect("both have the same keys, and there is room");
         }
     }
 

@@ -21,10 +21,9 @@ use crate::join::Join;
 use crate::map::{Filter, Map, chosen_columns};
 use crate::order::RowOrder;
 use crate::plan::check::{inputs, operator_name, output_columns};
-use crate::plan::{Column, Dropped, MapSpec, NodeSpec, Operator, OperatorId, Plan, Replaced, TableSpec};
+use crate::plan::{Column, Dropped, MapSpec, NodeSpec, Operator, OperatorId, Plan};
 use crate::projection::ProjectedColumn;
 use crate::source::{Place, Source};
-use crate::table::Table;
 use crate::top_k::TopK;
 use crate::view::View;
 
@@ -50,7 +49,7 @@ impl Dataflow {
         (0..installed)
             .filter(|node| plan.is_dropped(plan.nodes[*node].id))
             .for_each(|node| self.drop_node(node));
-        self.is_replaced = plan.replaced_tables();
+        self.successors = plan.successors();
         self.plan = plan.clone();
         Ok(())
     }
@@ -109,19 +108,6 @@ impl Dataflow {
         };
         self.nodes.push(Node::new(state));
         Ok(())
-    }
-
-    /// A table, with the rows of the one that it replaces.
-    fn new_table(&self, plan: &Plan, spec: &TableSpec) -> Table {
-        let mut table = Table::new(spec);
-        if let Some(Replaced { table: older, values }) = &spec.replaced {
-            let node = self.nodes.get(plan.tables[older.0 as usize].node.index());
-            // One that has been dropped has lost its rows before, or never had any here.
-            if let Some(Node { state: State::Table(older), .. }) = node {
-                table.take_over(older, values);
-            }
-        }
-        table
     }
 
     /// Where all that an operator has sent is kept.

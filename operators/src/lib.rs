@@ -55,6 +55,7 @@ mod distinct;
 mod join;
 mod map;
 mod projection;
+mod replacement;
 mod table;
 mod top_k;
 

@@ -89,23 +89,15 @@ impl Table {
         narrow
     }
 
-    /// Whether rows of so many bytes in all surely find room.
-    pub fn has_room(&self, bytes: usize) -> bool {
-        self.arena.has_room(bytes)
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// Makes sure that rows of so many bytes in all find room.
+    pub fn check_room(&self, bytes: usize) -> Result<(), WriteError> {
+        if self.arena.has_room(bytes) { Ok(()) } else { Err(WriteError::Full { table: self.name.clone() }) }
     }
 
     /// Checks the form of a write's rows.
     pub fn validate(&self, kind: WriteKind, rows: &[u8]) -> Result<(), WriteError> {
         let schema = if kind == WriteKind::Delete { &self.key_schema } else { &self.schema };
-        match Rows::validate(rows, schema) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(WriteError::Malformed { table: self.name.clone(), error }),
-        }
+        validate(&self.name, schema, rows)
     }
 
     /// Changes the table by validated rows and appends what really changed to `out`. Returns how many rows changed;
@@ -155,9 +147,7 @@ impl Table {
     /// An upsert needs no more room than its new rows; that is made sure of first, so it cannot fail in the middle.
     fn upsert(&mut self, rows: &[u8], hashes: &[u64], out: &mut DeltaBuffer) -> Result<u32, WriteError> {
         self.inserted.clear();
-        if !self.arena.has_room(rows.len()) {
-            return Err(WriteError::Full { table: self.name.clone() });
-        }
+        self.check_room(rows.len())?;
         let mut changed = 0;
         let mut iter = RowsIter(rows);
         for group in hashes.chunks(GROUP_ROWS) {
@@ -289,5 +279,13 @@ impl Table {
         let values: Vec<String> =
             key.iter().zip(types).map(|(column, ty)| row.datum(column.index, ty).to_string()).collect();
         format!("({})", values.join(", "))
+    }
+}
+
+/// Checks the form of rows for the table of this name.
+pub fn validate(name: &str, schema: &[(Type, bool)], rows: &[u8]) -> Result<(), WriteError> {
+    match Rows::validate(rows, schema) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(WriteError::Malformed { table: name.to_owned(), error }),
     }
 }

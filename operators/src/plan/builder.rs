@@ -406,10 +406,11 @@ impl PlanBuilder {
     /// Drops what nobody reads any more. Streams of the plan in the making may still find readers.
     fn drop_unread(&mut self) {
         let mut is_read = vec![false; self.plan.nodes.len()];
+        let successors = self.plan.successors();
         for index in (0..self.plan.nodes.len()).rev() {
             let operator = &self.plan.nodes[index].operator;
             let stays = match operator {
-                Operator::Table(table) => !self.plan.is_replaced(*table),
+                Operator::Table(table) => successors[table.0 as usize].is_none(),
                 Operator::View(_) => true,
                 _ => false,
             };

@@ -1,8 +1,9 @@
 //! Tables that take the place of others: the same rows, with more columns.
 //!
-//! A shard that installs such a table gives it the rows of the older one, at once. From then on writes go to the new table, and
-//! each is passed on to the older one, without the columns that this does not have; so what reads the older table goes on as
-//! if nothing had happened. The older table takes no other writes. When nothing reads it any more it is dropped.
+//! A shard that installs such a table gives it the rows of the older one, in one step, during which it does nothing else. From
+//! then on writes go to the new table, whichever of the two they name, and each is passed on to the older one, without the
+//! columns that this does not have; so what reads the older table goes on as if nothing had happened. When nothing reads it
+//! any more it is dropped.
 //!
 //! Both have the same primary key, so a row stays on its shard and every write means the same to both. While there are
 //! readers of the older table its rows are kept twice.
@@ -51,16 +52,11 @@ impl PlanBuilder {
 }
 
 impl Plan {
-    /// Whether another table has taken the place of this one.
-    pub fn is_replaced(&self, table: TableId) -> bool {
-        self.replacements().any(|(older, _)| older == table)
-    }
-
-    /// By [`TableId`]: whether another table has taken its place.
-    pub(crate) fn replaced_tables(&self) -> Vec<bool> {
-        let mut replaced = vec![false; self.tables.len()];
-        self.replacements().for_each(|(older, _)| replaced[older.0 as usize] = true);
-        replaced
+    /// By [`TableId`]: the table that has taken its place.
+    pub fn successors(&self) -> Vec<Option<TableId>> {
+        let mut successors = vec![None; self.tables.len()];
+        self.replacements().for_each(|(older, by)| successors[older.0 as usize] = Some(by));
+        successors
     }
 
     /// The tables that others have replaced, with these.

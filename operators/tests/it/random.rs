@@ -28,11 +28,14 @@ pub fn plan(random: &mut fastrand::Rng, steps: usize) -> Result<Plan, PlanError>
     p.build()
 }
 
+/// The tables that have replaced the `original` one, one after another, with that itself.
+fn chain(plan: &Plan, original: u32) -> impl Iterator<Item = &TableSpec> {
+    plan.tables.iter().filter(move |table| plan.original(table.id) == TableId(original))
+}
+
 /// The table that has the rows of the `original` one now.
 fn newest(plan: &Plan, original: u32) -> TableId {
-    let is_it =
-        |table: &&TableSpec| plan.original(table.id) == TableId(original) && !plan.is_replaced(table.id);
-    plan.tables.iter().find(is_it).expect("tables are replaced, never dropped").id
+    chain(plan, original).last().expect("tables are replaced, never dropped").id
 }
 
 /// A later plan in which a table may have more columns.
@@ -265,19 +268,26 @@ pub struct Write {
 }
 
 impl Model {
-    /// A random write that succeeds; the model has it already.
+    /// A random write that succeeds; the model has it already. It may name a table that has been replaced.
     pub fn write(&mut self, plan: &Plan, random: &mut fastrand::Rng) -> Write {
-        let spec = &plan.tables[newest(plan, random.u32(0..2)).0 as usize];
+        let original = random.u32(0..2);
+        let named: Vec<&TableSpec> = chain(plan, original).collect();
+        let spec = named[random.usize(0..named.len())];
+        let newest = &plan.tables[newest(plan, original).0 as usize];
+        let values: Vec<Datum<'_>> =
+            named.iter().filter(|table| table.id > spec.id).flat_map(|t| added(t)).collect();
         let kind = [WriteKind::Insert, WriteKind::Upsert, WriteKind::Delete][random.usize(0..3)];
-        let table = self.tables.entry(spec.id).or_default();
+        let table = self.tables.entry(newest.id).or_default();
         let mut rows = Rows::new();
         let key_columns: Vec<Column> = spec.key.iter().map(|i| spec.columns[*i as usize].clone()).collect();
+        // Rows of one write see what was there before it.
+        let before = table.clone();
         for _ in 0..random.usize(1..5) {
-            let whole = row(random, &spec.columns);
+            let given = row(random, &spec.columns);
             let mut key = RowBuilder::new();
             key.start(spec.key.len());
             for (index, column) in spec.key.iter().zip(&key_columns) {
-                key.push(Row::at(&whole).datum(*index as usize, column.ty));
+                key.push(Row::at(&given).datum(*index as usize, column.ty));
             }
             let key = key.finish();
             match kind {
@@ -289,15 +299,20 @@ impl Model {
                 }
                 _ => {}
             }
-            table.insert(key.bytes_all().to_vec(), whole.clone());
-            rows.push(Row::at(&whole));
+            let (own, all) = (spec.columns.len(), newest.columns.len());
+            let kept: Vec<Datum<'_>> = match before.get(key.bytes_all()) {
+                Some(old) => (own..all).map(|at| Row::at(old).datum(at, newest.columns[at].ty)).collect(),
+                None => values.clone(),
+            };
+            table.insert(key.bytes_all().to_vec(), with_columns(newest, &given, all, &kept));
+            rows.push(Row::at(&given));
         }
         Write { table: spec.id, kind, rows }
     }
 
     /// Tables that are new in the plan take over the rows of those that they replace.
     pub fn replace(&mut self, plan: &Plan) {
-        for spec in plan.tables.iter().filter(|spec| !plan.is_replaced(spec.id)) {
+        for spec in (0..2).map(|original| &plan.tables[newest(plan, original).0 as usize]) {
             let mut chain = vec![spec];
             while let Some(replaced) = &chain[chain.len() - 1].replaced
                 && !self.tables.contains_key(&chain[chain.len() - 1].id)
@@ -307,8 +322,7 @@ impl Model {
             let last = chain[chain.len() - 1].id;
             let mut rows = self.tables.remove(&last).unwrap_or_default();
             for spec in chain.iter().rev().skip(1) {
-                let values: Vec<Datum<'_>> =
-                    spec.replaced.iter().flat_map(|replaced| &replaced.values).map(Literal::datum).collect();
+                let values: Vec<Datum<'_>> = added(spec).collect();
                 rows.values_mut().for_each(|row| *row = with_columns(spec, row, spec.columns.len(), &values));
             }
             self.tables.insert(spec.id, rows);
@@ -324,6 +338,11 @@ impl Model {
         };
         plan.tables.iter().map(rows).collect()
     }
+}
+
+/// What the columns that a table has beyond the one that it replaces hold in the rows from before.
+fn added(spec: &TableSpec) -> impl Iterator<Item = Datum<'_>> {
+    spec.replaced.iter().flat_map(|replaced| &replaced.values).map(Literal::datum)
 }
 
 /// The first columns of a row, as the table has them, and these values behind them.

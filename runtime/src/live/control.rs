@@ -372,6 +372,11 @@ pub mod working_on {
         }
     }
 
+    /// Whether one step of it may go through all rows of a table.
+    pub fn may_take_long(word: u64) -> bool {
+        word == REPLAY || word == link(Link::Control)
+    }
+
     /// The words for it.
     pub fn describe(word: u64) -> String {
         match word {

@@ -39,6 +39,22 @@ impl Activity {
     }
 }
 
+/// For how long a process may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// When it is stopped.
+    pub usual: Duration,
+    /// When it works, which takes long where one step goes through all rows of a table.
+    pub working: Duration,
+}
+
+impl Patience {
+    /// The same in both cases.
+    pub(crate) fn of(usual: Duration) -> Patience {
+        Patience { usual, working: usual }
+    }
+}
+
 /// Watches one process between its signs of life.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct StallWatch {
@@ -47,15 +63,15 @@ pub(crate) struct StallWatch {
 }
 
 impl StallWatch {
-    /// Whether the process is stuck. `beat` identifies its last sign of life, `silent` ago; `patience` is what it gets.
-    pub(crate) fn is_stuck(&mut self, pid: u32, beat: u64, silent: Duration, patience: Duration) -> bool {
-        if silent < patience / 4 {
+    /// Whether the process is stuck. `beat` identifies its last sign of life, `silent` ago.
+    pub(crate) fn is_stuck(&mut self, pid: u32, beat: u64, silent: Duration, patience: Patience) -> bool {
+        if silent < patience.usual / 4 {
             return false;
         }
         Activity::of(pid).is_some_and(|activity| self.judge(activity, beat, silent, patience))
     }
 
-    fn judge(&mut self, activity: Activity, beat: u64, silent: Duration, patience: Duration) -> bool {
+    fn judge(&mut self, activity: Activity, beat: u64, silent: Duration, patience: Patience) -> bool {
         let before = match self.silence {
             Some((since, used)) if since == beat => used,
             _ => {
@@ -63,8 +79,10 @@ impl StallWatch {
                 activity.used
             }
         };
-        let busy = activity.used.saturating_sub(before) >= patience / 2;
-        silent > patience && (activity.stopped || busy || silent > patience * PATIENCE_WITHOUT_A_CORE)
+        let busy = activity.used.saturating_sub(before) >= patience.usual / 2;
+        let waits = patience.working.max(patience.usual * PATIENCE_WITHOUT_A_CORE);
+        let enough = if busy { patience.working } else { waits };
+        silent > patience.usual && (activity.stopped || silent > enough)
     }
 }
 
@@ -72,7 +90,8 @@ impl StallWatch {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_millis(500);
+    const PATIENCE: Patience =
+        Patience { usual: Duration::from_millis(500), working: Duration::from_millis(500) };
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -96,5 +115,17 @@ mod tests {
         assert!(watch.judge(at(false, 1300), 7, ms(600), PATIENCE), "it loops");
         assert!(!watch.judge(at(false, 1300), 8, ms(600), PATIENCE), "it has given a sign of life since");
         assert!(watch.judge(at(false, 1300), 8, ms(5100), PATIENCE), "it waits for ever");
+    }
+
+    #[test]
+    fn long_work_takes_its_time() {
+        let at = |stopped, used| Activity { stopped, used: ms(used) };
+        let patience = Patience { usual: ms(500), working: ms(60_000) };
+        let mut watch = StallWatch::default();
+        assert!(!watch.judge(at(false, 1000), 7, ms(200), patience));
+        assert!(!watch.judge(at(false, 9000), 7, ms(9000), patience), "it works");
+        assert!(!watch.judge(at(false, 1010), 7, ms(9000), patience), "it gets no core for its work");
+        assert!(watch.judge(at(true, 1010), 7, ms(600), patience), "it is stopped");
+        assert!(watch.judge(at(false, 60_000), 7, ms(60_001), patience), "it loops");
     }
 }

@@ -23,6 +23,8 @@ use super::tag::Tag;
 pub const BUILDING_PAUSE: Duration = Duration::from_millis(5);
 /// Keys that are looked up at once.
 pub const KEYS_AT_ONCE: usize = 1024;
+/// What a client is told where a shard does not have what a statement names.
+const NO_LONGER_THERE: &str = "42P01";
 /// How often a statement is begun anew because others wrote the keys that it was to write.
 const CHANGE_ATTEMPTS_MAX: usize = 100;
 
@@ -78,7 +80,7 @@ fn duplicate_key() -> SqlError {
 pub fn request_error(error: &RequestError) -> SqlError {
     let (sqlstate, message) = match error.reason {
         Refusal::DuplicateKey => ("23505", "duplicate key value violates unique constraint"),
-        Refusal::Unknown => ("42P01", "the table or view is no longer there"),
+        Refusal::Unknown => (NO_LONGER_THERE, "the table or view is no longer there"),
         Refusal::DiskFull => ("53100", "the disk is full"),
         Refusal::TooLarge => ("54000", "the result is too large"),
         Refusal::Down => ("57P03", "a shard is down"),
@@ -89,8 +91,37 @@ pub fn request_error(error: &RequestError) -> SqlError {
 }
 
 impl Session {
-    /// Runs a statement.
+    /// Runs a statement; again, if what it was bound to has been replaced meanwhile.
     pub(super) async fn execute(
+        &mut self,
+        io: &mut Io,
+        statement: &Rc<Statement>,
+        parameters: &[Literal],
+    ) -> Result<Done, End> {
+        let mut statement = statement.clone();
+        loop {
+            match self.execute_once(io, &statement, parameters).await {
+                Err(End::Fatal(error)) => statement = self.bound_again(&statement, error)?,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// The statement bound anew, where that may help against the error: a shard no longer has what it names, and the catalogue
+    /// has changed since it was bound. What a statement reads it reads before it writes, so nothing has been written.
+    pub(super) fn bound_again(
+        &self,
+        statement: &Rc<Statement>,
+        error: SqlError,
+    ) -> Result<Rc<Statement>, SqlError> {
+        if error.sqlstate != NO_LONGER_THERE {
+            return Err(error);
+        }
+        let fresh = statement.fresh(&self.database)?;
+        if Rc::ptr_eq(statement, &fresh) { Err(error) } else { Ok(fresh) }
+    }
+
+    async fn execute_once(
         &mut self,
         io: &mut Io,
         statement: &Rc<Statement>,

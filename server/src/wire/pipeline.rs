@@ -117,7 +117,8 @@ impl Session {
             at = deferred.at;
             let What::Lookup(awaited) = deferred.what else { continue };
             let before = io.out.bytes.len();
-            if let Err(error) = self.put_in(io, *awaited).await {
+            if let Err(end) = self.put_in(io, *awaited).await {
+                let End::Fatal(error) = end else { return Err(end) };
                 io.out.bytes.truncate(before);
                 io.out.error("ERROR", &error);
                 let sync = self.pipeline.next_sync();
@@ -130,14 +131,19 @@ impl Session {
         Ok(())
     }
 
-    async fn put_in(&mut self, io: &mut Io, awaited: Awaited) -> Result<(), SqlError> {
+    async fn put_in(&mut self, io: &mut Io, awaited: Awaited) -> Result<(), End> {
         let Awaited { ticket, statement, parameters, formats, now } = awaited;
         let Bound::Lookup(lookup) = &statement.prepared.bound else {
             unreachable!("only lookups are deferred")
         };
         let context = Context { parameters: &parameters, now };
-        let found = self.found(ticket, lookup, &context).await?;
-        let rows = lookup.result(&found.to_rows(), &context)?;
+        let rows = match self.found(ticket, lookup, &context).await {
+            Ok(found) => lookup.result(&found.to_rows(), &context)?,
+            Err(error) => {
+                let fresh = self.bound_again(&statement, error)?;
+                self.execute(io, &fresh, &parameters).await?.rows.unwrap_or_default()
+            }
+        };
         for row in rows.iter() {
             self.encoder.row(row, statement.columns(), &formats, &mut io.out)?;
         }

@@ -504,3 +504,69 @@ fn columns_are_added_while_shards_die() {
         assert_eq!(rows(&client, "SELECT * FROM t WHERE id = 1").await, ["1,1,2"]);
     });
 }
+
+#[test]
+fn others_go_on_while_columns_are_added() {
+    const COLUMNS: usize = 6;
+    with_server(|server| async move {
+        let client = server.connect().await;
+        client
+            .batch_execute(
+                "CREATE TABLE t (id int PRIMARY KEY, g int); CREATE INDEX by_g ON t (g);
+                 CREATE MATERIALIZED VIEW n AS SELECT g, count(*) AS n FROM t GROUP BY g;
+                 INSERT INTO t VALUES (-1, -1)",
+            )
+            .await
+            .expect("defined");
+        let over = std::cell::Cell::new(false);
+        let (mut writers, mut readers) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            writers.push(server.connect().await);
+            readers.push(server.connect().await);
+        }
+        let write = |number: i32, client: Client| {
+            let over = &over;
+            async move {
+                let insert =
+                    client.prepare("INSERT INTO t (id, g) VALUES ($1, 7), ($2, 7)").await.expect("sound");
+                let mut written = 0;
+                while !over.get() {
+                    let id = number * 1_000_000 + 2 * written;
+                    client.execute(&insert, &[&id, &(id + 1)]).await.expect("it goes on");
+                    written += 1;
+                }
+                i64::from(2 * written)
+            }
+        };
+        let read = |client: Client| {
+            let over = &over;
+            async move {
+                let by_id = client.prepare("SELECT g FROM t WHERE id = -1").await.expect("sound");
+                let by_g = client.prepare("SELECT id FROM t WHERE g = -1").await.expect("sound");
+                while !over.get() {
+                    for select in [&by_id, &by_g] {
+                        let rows = client.query(select, &[]).await.expect("it goes on");
+                        assert_eq!(rows[0].get::<_, i32>(0), -1);
+                    }
+                    let sql = "SELECT id FROM t WHERE g < 0";
+                    assert_eq!(rows(&client, sql).await, ["-1"], "a scan goes on");
+                }
+            }
+        };
+        let change = async {
+            for column in 0..COLUMNS {
+                let sql = format!("ALTER TABLE t ADD COLUMN c{column} int NOT NULL DEFAULT {column}");
+                client.batch_execute(&sql).await.expect("it is added");
+            }
+            over.set(true);
+        };
+        let writes = futures((1..).zip(writers).map(|(number, client)| write(number, client)));
+        let reads = futures(readers.into_iter().map(read));
+        let ((), written, _) = tokio::join!(change, writes, reads);
+        let written: i64 = written.into_iter().sum();
+        assert!(written > 0);
+        assert_eq!(rows(&client, "SELECT n FROM n WHERE g = 7").await, [written.to_string()]);
+        let sql = "SELECT count(*), sum(c5), count(DISTINCT c0) FROM t";
+        assert_eq!(rows(&client, sql).await, [format!("{},{},1", written + 1, 5 * (written + 1))]);
+    });
+}

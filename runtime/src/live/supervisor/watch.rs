@@ -7,7 +7,7 @@ use super::super::arguments::ShardArgs;
 use super::super::host::Trouble;
 use super::super::process::{End, Process};
 use super::super::restart::{CrashGuard, Verdict};
-use super::super::stall::StallWatch;
+use super::super::stall::{Patience, StallWatch};
 use super::fronts::{self, FrontProcess};
 use super::*;
 use crate::live::control::working_on;
@@ -17,6 +17,9 @@ use std::sync::mpsc::Receiver;
 /// How long a process may take before it runs its own code, or to open a log whose dead writer's last writes are still
 /// landing. A heartbeat cannot be asked for there.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a shard may work on one catalogue entry, or on one record of its log, which may be that of an entry: an entry that
+/// gives a table more columns goes through all of its rows, at some millions a second.
+const ENTRY_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long shards may take to stop when they are asked to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The loop's longest wait: it also looks for completed recoveries.
@@ -377,14 +380,18 @@ impl Watch {
             let shard = ShardId(index as u16);
             let page = &self.shared.page;
             let beat = page.get(shard, ShardWord::Heartbeat).max(known.started_ns);
-            let allowed = if page.phase(shard) <= Phase::Opening {
-                OPENING_TIMEOUT
-            } else {
-                self.options.stall_timeout
+            let usual = self.options.stall_timeout;
+            let doing = page.get(shard, ShardWord::WorkingOn);
+            let patience = match page.phase(shard) {
+                phase if phase <= Phase::Opening => Patience::of(OPENING_TIMEOUT),
+                _ if working_on::may_take_long(doing) => {
+                    Patience { usual, working: usual.max(ENTRY_TIMEOUT) }
+                }
+                _ => Patience::of(usual),
             };
             let silent = Duration::from_nanos(now.saturating_sub(beat));
-            if known.stall.is_stuck(process.id(), beat, silent, allowed) {
-                let doing = working_on::describe(page.get(shard, ShardWord::WorkingOn));
+            if known.stall.is_stuck(process.id(), beat, silent, patience) {
+                let doing = working_on::describe(doing);
                 eprintln!("supervisor: shard {shard} has been silent for {silent:?} (doing {doing}): killed");
                 known.stalled = Some(beat);
                 process.kill();
