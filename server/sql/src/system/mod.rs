@@ -17,6 +17,18 @@ use operators::{RowBuilder, Rows};
 use sqlparser::ast::{ObjectName, ObjectNamePart};
 
 /// Columns with their types, and the rows.
+type Made = (Vec<(&'static str, SqlType)>, Vec<Vec<Literal>>);
+
+/// A column of a system table: its name, its type, and its value in the row of a `T`.
+type Column<T> = (&'static str, SqlType, fn(&T) -> Literal);
+
+/// A table with a row for each of these.
+fn made<T>(columns: &[Column<T>], rows: impl IntoIterator<Item = T>) -> Made {
+    let row = |of: T| columns.iter().map(|(.., value)| value(&of)).collect();
+    (columns.iter().map(|(name, ty, _)| (*name, *ty)).collect(), rows.into_iter().map(row).collect())
+}
+
+/// A system table by its name.
 #[derive(Debug)]
 pub(crate) struct SystemTable {
     pub(crate) name: String,

@@ -507,7 +507,7 @@ fn call(catalog: &Catalog, function: &Function) -> Result<Option<Ast>> {
             texts(views.map(|object| (object_oid(object), view_text(object))).collect(), oid)
         }
         ("pg_get_constraintdef", [oid, ..]) => {
-            let all = super::pg::constraints(catalog).into_iter();
+            let all = super::pg::constraints(catalog);
             texts(all.map(|constraint| (constraint.oid, constraint.text)).collect(), oid)
         }
         _ if parts.len() > 1 => {
