@@ -32,6 +32,8 @@ pub enum NoValue {
     Substring,
     /// A function does not take these arguments.
     Argument,
+    /// What is to be one row is several.
+    SeveralRows,
 }
 
 /// What evaluation needs beside the row: room for texts, and the count of values that could not be computed.

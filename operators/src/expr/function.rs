@@ -49,6 +49,8 @@ pub(super) enum Function {
     Sqrt,
     /// The integer itself, if it lies in this range.
     InRange(i64, i64),
+    /// Whether a number of rows is at most one; no value if it is not.
+    AtMostOne,
     Float4,
     Extract(Field),
     DateTrunc(Unit),
@@ -148,6 +150,7 @@ const SIGNATURES: &[Signature] = {
         signature("sqrt", F::Sqrt, &[FLOAT], 0, Some(Float)),
         signature("int2", F::InRange(i16::MIN as i64, i16::MAX as i64), &[INT], 0, Some(Int)),
         signature("int4", F::InRange(i32::MIN as i64, i32::MAX as i64), &[INT], 0, Some(Int)),
+        signature("at_most_one", F::AtMostOne, &[INT], 0, Some(Bool)),
         signature("float4", F::Float4, &[FLOAT], 0, Some(Float)),
         signature("make_date", F::MakeDate, &[INT, INT, INT], 0, Some(Date)),
         signature("make_timestamp", F::MakeTimestamp, &[INT, INT, INT, INT, INT, FLOAT], 0, Some(Timestamp)),
@@ -184,6 +187,7 @@ impl Function {
             Function::Sqrt => NoValue::Root,
             Function::Substr => NoValue::Substring,
             Function::MakeDate => NoValue::Argument,
+            Function::AtMostOne => NoValue::SeveralRows,
             _ => NoValue::OutOfRange,
         }
     }
@@ -287,6 +291,7 @@ impl Function {
             (Function::InRange(least, greatest), []) => {
                 (least..=greatest).contains(&first).then_some(Datum::Int(first))
             }
+            (Function::AtMostOne, []) => (first <= 1).then_some(Datum::Bool(true)),
             (Function::MakeDate, [Datum::Int(month), Datum::Int(day)]) => {
                 date::date_from_civil(first, *month, *day).map(Datum::Date)
             }

@@ -1,8 +1,9 @@
 //! Subqueries inside of expressions: each becomes a column of the rows around it, which the expression then names.
 //!
 //! `EXISTS` and `IN` become a truth value (of `IN`, with NULL where it is not known), a subquery as a value its value.
-//! Such a subquery has one row at most: an aggregate without GROUP BY, a row by its key, or what LIMIT 1 leaves. It may
-//! name columns of the query around it in equalities.
+//! Such a subquery has one row at most by its form: an aggregate without GROUP BY, a row by its key, or what LIMIT 1 leaves. In
+//! a query that is run once it may be another, which fails where it has several rows. It may name columns of the query around
+//! it in equalities.
 
 use crate::aggregate::{Call, Grouping};
 use crate::change::parse_expr;
@@ -10,6 +11,7 @@ use crate::columns::{replace_columns, shift_down};
 use crate::error::{Result, SqlError};
 use crate::expression::Binder;
 use crate::from::Source;
+use crate::function::AT_MOST_ONE;
 use crate::join::substitute;
 use crate::planner::{Place, Planner};
 use crate::query::limit;
@@ -112,9 +114,7 @@ impl Planner<'_> {
                     let [count, value] = [(count, SqlType::BigInt), (value, ty)]
                         .map(|(at, ty)| self.hidden_column(source, at, ty));
                     // Only where the value is asked for may there be no more than one row.
-                    let text = format!(
-                        "CASE WHEN {count} <= 1 THEN {value} WHEN 1 / ({count} - {count}) = 0 THEN {value} END"
-                    );
+                    let text = format!("CASE WHEN \"{AT_MOST_ONE}\"({count}) THEN {value} END");
                     return parse_expr(&text).map(Some);
                 }
             },

@@ -111,6 +111,9 @@ pub(crate) fn no_value(why: Option<NoValue>) -> SqlError {
         Some(NoValue::Text(_)) => ("22P02", "a text is no value of the type that it is converted to"),
         Some(NoValue::Root) => ("2201F", "cannot take the square root of a negative number"),
         Some(NoValue::Substring) => ("22011", "negative substring length not allowed"),
+        Some(NoValue::SeveralRows) => {
+            ("21000", "more than one row returned by a subquery used as an expression")
+        }
         _ => ("22000", "an expression has no value"),
     };
     SqlError::new(sqlstate, message)

@@ -109,6 +109,9 @@ const PLAIN: &[(&str, &[Takes], usize, SqlType)] = {
     ]
 };
 
+/// Asks whether a number of rows is at most one, and fails where it is not; no SQL name equals it.
+pub(crate) const AT_MOST_ONE: &str = "\u{1}at_most_one";
+
 /// A call.
 pub(crate) fn bind(binder: &Binder<'_>, function: &Function) -> Result<Typed> {
     let name = object_name(&function.name)?;
@@ -129,6 +132,10 @@ pub(crate) fn bind(binder: &Binder<'_>, function: &Function) -> Result<Typed> {
         }
         ("localtimestamp", []) => Ok(Typed::new(binder.parameters.now()?, SqlType::Timestamp)),
         ("current_date", []) => Ok(Typed::new(binder.parameters.now()?.cast(Type::Date), SqlType::Date)),
+        (AT_MOST_ONE, [count]) => {
+            let count = binder.bind_as(count, SqlType::BigInt)?;
+            Ok(Typed::new(call("at_most_one", [count]), SqlType::Boolean))
+        }
         ("coalesce", [_, ..]) => {
             let (list, ty) = unify("COALESCE", all(binder, &arguments)?, binder.parameters)?;
             Ok(Typed::new(coalesce(list), ty))

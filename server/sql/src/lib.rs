@@ -63,12 +63,15 @@
 //! - FOR UPDATE and FOR SHARE are taken with a warning, and lock nothing. Nobody waits for anybody.
 //! - What UPDATE, DELETE and ON CONFLICT mean while others write: see [`change`].
 //! - `row_number()` can be compared with a number by the query around it, and shown only where it is one number.
-//! - A subquery as a value has one row at most by its form: an aggregate, a whole key compared with columns of the query
-//!   around it, or LIMIT 1. A subquery names columns of the query around it in equalities only. It stands in WHERE, and in
+//! - In a view a subquery as a value has one row at most by its form: an aggregate, a whole key compared with columns of the
+//!   query around it, or LIMIT 1. A subquery names columns of the query around it in equalities only. It stands in WHERE, and in
 //!   the list and the order of a query without groups.
+//! - VALUES, `unnest`, `generate_series` and the tables of pg_catalog and information_schema are read by queries that are run
+//!   once, not by views. `current_setting` and pg_settings show what holds for every session, SHOW what holds for one.
+//! - A column that ALTER TABLE adds comes with the rows at once: each shard stands still while it goes through its rows of the
+//!   table, some millions a second. As long as there are views from before, the rows are kept twice. No column is dropped.
 //! - Refused by name: LATERAL, WITH RECURSIVE, EXCEPT ALL, INTERSECT ALL, functions in FROM but `generate_series` and
-//!   `unnest`, window functions but
-//!   `row_number()`, ordered-set aggregates.
+//!   `unnest`, window functions but `row_number()`, ordered-set aggregates.
 //! - Names in `public`, `pg_catalog` and `information_schema` only.
 #![forbid(unsafe_code)]
 

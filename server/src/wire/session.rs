@@ -304,7 +304,7 @@ impl Session {
 
     fn bind(&mut self, io: &mut Io, bind: &Bind<'_>) -> Result<(), End> {
         let statement = self.statement(bind.statement)?;
-        let fresh = match statement.asks_for_cursors() {
+        let fresh = match statement.asks_for_cursors {
             true => self.prepared(sql::parse(statement.sql())?.pop(), statement.declared().to_vec()),
             false => statement.fresh(&self.database),
         };

@@ -25,6 +25,8 @@ pub struct Statement {
     pub prepared: Prepared,
     /// The version of the catalogue that it is bound to.
     version: u64,
+    /// Whether what it is bound to depends on the session's cursors.
+    pub asks_for_cursors: bool,
 }
 
 impl Statement {
@@ -43,31 +45,34 @@ impl Statement {
             Some(parsed) => super::show::describe(sql::bind(&database.catalog.borrow(), parsed, &declared)?),
             None => nothing(),
         };
-        Ok(Rc::new(Statement { parsed, declared, copy: None, prepared, version }))
+        let fetches = matches!(prepared.bound, Bound::Session(sql::Session::Fetch { .. }));
+        let asks_for_cursors = fetches || parsed.as_ref().is_some_and(Parsed::asks_for_cursors);
+        Ok(Rc::new(Statement { parsed, declared, copy: None, prepared, version, asks_for_cursors }))
     }
 
     /// A statement that is part of another one.
     pub fn of(prepared: Prepared) -> Rc<Statement> {
-        Rc::new(Statement { parsed: None, declared: Vec::new(), copy: None, prepared, version: 0 })
+        let declared = Vec::new();
+        Rc::new(Statement {
+            parsed: None,
+            declared,
+            copy: None,
+            prepared,
+            version: 0,
+            asks_for_cursors: false,
+        })
     }
 
     /// The same statement, for a result of these columns.
     pub fn with_columns(self: Rc<Self>, columns: Vec<ResultColumn>) -> Rc<Statement> {
-        let Statement { parsed, declared, prepared, version, .. } = &*self;
-        let prepared = Prepared { columns, ..prepared.clone() };
-        let (parsed, declared, version) = (parsed.clone(), declared.clone(), *version);
-        Rc::new(Statement { parsed, declared, copy: None, prepared, version })
+        let prepared = Prepared { columns, ..self.prepared.clone() };
+        let (parsed, declared) = (self.parsed.clone(), self.declared.clone());
+        Rc::new(Statement { parsed, declared, copy: None, prepared, ..*self })
     }
 
     /// What the client said of parameters.
     pub fn declared(&self) -> &[Option<SqlType>] {
         &self.declared
-    }
-
-    /// Whether what it is bound to depends on the session's cursors.
-    pub fn asks_for_cursors(&self) -> bool {
-        let fetches = matches!(self.prepared.bound, Bound::Session(sql::Session::Fetch { .. }));
-        fetches || self.parsed.as_ref().is_some_and(Parsed::asks_for_cursors)
     }
 
     /// A COPY.
@@ -78,6 +83,7 @@ impl Statement {
             copy: Some(copy),
             prepared: nothing(),
             version: 0,
+            asks_for_cursors: false,
         })
     }
 

@@ -1,6 +1,6 @@
 //! What psql asks when it describes a table (`\d+ name`), as text, since not every machine that runs tests has psql.
 
-use crate::wire::{rows, with_server};
+use crate::server::{rows, with_server};
 
 /// The statements of `\d+`, in order, with the number of the table as `OID`, and the rows that each gives.
 const QUERIES: &[(&str, &[&str])] = &[

@@ -2,11 +2,12 @@
 #![forbid(unsafe_code)]
 
 mod command_line;
-mod database;
 mod demo;
 mod describe;
+mod killer;
 mod process;
 mod random;
 mod serve;
+mod server;
 mod slt_files;
 mod wire;

@@ -6,7 +6,8 @@ use slt::oracle::{Oracle, Table, sorted};
 use slt::random::{Relation, query, table, write};
 use slt::{Connection, Failure, Remote};
 
-use crate::database::Database;
+use crate::killer::Killer;
+use crate::server::Server;
 
 /// Cases; the variable `SQL_CASES` asks for more.
 const CASES: u64 = 24;
@@ -22,10 +23,10 @@ fn views_agree_with_sqlite_while_shards_die() {
     let (first, cases) = (number("SQL_SEED").unwrap_or(0), number("SQL_CASES").unwrap_or(CASES));
     let mut killed = 0;
     for start in (first..first + cases).step_by(CASES_PER_SERVER as usize) {
-        let database = Database::start();
-        let killer = database.kill_shards(start);
+        let server = Server::start(&[]);
+        let killer = Killer::start(&server, start);
         for seed in start..(start + CASES_PER_SERVER).min(first + cases) {
-            let mut ours = Ours(database.connect());
+            let mut ours = Ours(Remote::connect(&server.url(), "sakia").expect("it takes connections"));
             case(&mut ours, seed);
         }
         killed += killer.killed();

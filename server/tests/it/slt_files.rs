@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use slt::Way;
+use slt::{Remote, Way};
 
-use crate::database::Database;
+use crate::server::Server;
 
 /// Files at a time, each with a server of its own.
 const WORKERS: usize = 2;
@@ -57,10 +57,10 @@ fn place(failure: &str) -> String {
 
 /// How many records were run, and what failed.
 fn one_file(path: &Path) -> (usize, Vec<String>) {
-    let database = Database::start();
+    let server = Server::start(&[]);
     let (mut ran, mut failures) = (0, Vec::new());
     for way in Way::ALL {
-        let mut connection = database.connect();
+        let mut connection = Remote::connect(&server.url(), "sakia").expect("it takes connections");
         let report = slt::run(path, "sakia", way, &mut connection).expect("the file is in the format");
         ran += report.ran;
         failures.extend(report.failures);

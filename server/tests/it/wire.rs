@@ -9,79 +9,15 @@ use operators::hash::{KeyColumns, hash_key, owner};
 use operators::plan::column;
 use operators::row::RowBuilder;
 use operators::value::{Datum, Type};
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, NoTls};
 
-use crate::process::Running;
-
-/// A server with two shards, and where it listens.
-pub(crate) struct Server {
-    running: Running,
-    address: String,
-    shards: Vec<String>,
-    front: String,
-    _folder: tempfile::TempDir,
-}
+use crate::server::{Server, rows, signal, with_server};
 
 /// No test waits longer for something to come true.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn pid_of(line: &str) -> String {
-    let rest = line.split("pid ").nth(1).expect("the line names a pid");
-    rest.split([',', ' ', '\n']).next().expect("it is a number").to_owned()
-}
-
-impl Server {
-    fn start(more: &[&str]) -> Server {
-        let folder = tempfile::tempdir_in(".").expect("a folder on a disk");
-        let data = folder.path().join("data");
-        let data = data.to_str().expect("the path is text");
-        let usual = ["--data", data, "--shards", "2", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
-        let mut running = Running::start(&[&usual, more].concat());
-        let shards = ["shard 0", "shard 1"].map(|shard| pid_of(&running.read_until(shard))).to_vec();
-        let line = running.read_until("listens on");
-        let address = line.rsplit(' ').next().expect("the address is last").trim().to_owned();
-        running.read_until("ready");
-        Server { address, shards, front: pid_of(&line), running, _folder: folder }
-    }
-
-    pub(crate) async fn connect(&self) -> Client {
-        let (host, port) = self.address.split_once(':').expect("host and port");
-        let options = format!("host={host} port={port} user=tester dbname=any");
-        let (client, connection) =
-            tokio_postgres::connect(&options, NoTls).await.expect("it lets anybody in");
-        tokio::task::spawn(connection);
-        client
-    }
-
-    fn kill(&self, pid: &str) {
-        signal("-9", pid);
-    }
-}
-
-fn signal(signal: &str, pid: &str) {
-    assert!(Command::new("kill").args([signal, pid]).status().expect("kill is there").success());
-}
-
-pub(crate) fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server) -> F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(test(Server::start(&[])));
-}
-
 fn code(error: &tokio_postgres::Error) -> &str {
     error.code().map_or("none", |code| code.code())
-}
-
-/// The rows of a simple query, values joined by commas.
-pub(crate) async fn rows(client: &Client, sql: &str) -> Vec<String> {
-    let messages = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-    let mut rows = Vec::new();
-    for message in messages {
-        if let SimpleQueryMessage::Row(row) = message {
-            let values: Vec<&str> = (0..row.len()).map(|at| row.get(at).unwrap_or("NULL")).collect();
-            rows.push(values.join(","));
-        }
-    }
-    rows
 }
 
 #[test]

@@ -299,3 +299,35 @@ fn first_rows_of_groups() {
         assert_eq!(error.sqlstate, "0A000", "{sql}: {error:?}");
     }
 }
+
+#[test]
+fn clients_words_change_nothing_else() {
+    let mut db = Database::new();
+    db.run("CREATE TABLE t (id int PRIMARY KEY, name text, attrelid int, attnum int)").expect("supported");
+    db.run("INSERT INTO t VALUES (1, 'a', 7, 70), (2, 'B', 7, 71)").expect("supported");
+    // The words are those for which statements about pg_catalog are put into others.
+    let lists =
+        db.run("SELECT array_to_string(ARRAY[id, attnum], '-'), name FROM t ORDER BY name COLLATE \"C\"");
+    let lists: Vec<_> = lists.expect("supported").into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(lists, [Some("2-71".to_owned()), Some("1-70".to_owned())]);
+    let error = db.error("SELECT name FROM t ORDER BY name COLLATE \"de_DE\"");
+    assert_eq!(error.sqlstate, "0A000", "the order would be another");
+    let numbered = "SELECT row_number() OVER (PARTITION BY attrelid ORDER BY attnum) AS n, name FROM t";
+    assert_eq!(db.error(numbered).sqlstate, "0A000", "the column is no place of a column");
+    assert_eq!(
+        db.error("SELECT set_config('search_path', '', false)").sqlstate,
+        "0A000",
+        "it would set nothing"
+    );
+}
+
+#[test]
+fn a_subquery_as_a_value_has_one_row() {
+    let mut db = Database::new();
+    db.run("CREATE TABLE t (id int PRIMARY KEY, g int); INSERT INTO t VALUES (1, 1), (2, 2), (3, 2)")
+        .expect("supported");
+    let one =
+        db.run("SELECT (SELECT id FROM t AS x WHERE x.g = t.g) FROM t WHERE id = 1").expect("there is one");
+    assert_eq!(one, [[Some("1".to_owned())]]);
+    assert_eq!(db.error("SELECT (SELECT id FROM t AS x WHERE x.g = t.g) FROM t").sqlstate, "21000");
+}

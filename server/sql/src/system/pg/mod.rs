@@ -13,9 +13,11 @@ use super::{
     shown, t,
 };
 use crate::catalog::{AccessPath, Catalog, Object};
-use crate::sql_type::SqlType::{BigInt as I, Boolean as B, Integer as N, Text as T};
+use crate::sql_type::Element;
+use crate::sql_type::SqlType::{self, BigInt as I, Boolean as B, Integer as N, Text as T};
 use operators::expr::Literal::Null;
 
+const TEXTS: SqlType = SqlType::Array(Element::Text);
 /// How the rows of tables and of materialized views are said to be kept.
 const HEAP: i64 = 2;
 /// How keys are said to be found.
@@ -49,7 +51,7 @@ fn pg_namespace() -> Made {
         ("oid", I, |(oid, _)| i(*oid)),
         ("nspname", T, |(_, name)| t(*name)),
         ("nspowner", I, |_| i(OWNER)),
-        ("nspacl", T, |_| Null),
+        ("nspacl", TEXTS, |_| Null),
     ];
     let names = [(PG_CATALOG, "pg_catalog"), (PUBLIC, "public"), (INFORMATION_SCHEMA, "information_schema")];
     made(columns, names)
@@ -79,7 +81,7 @@ fn pg_roles() -> Made {
         ("rolpassword", T, |()| t("********")),
         ("rolvaliduntil", T, |()| Null),
         ("rolbypassrls", B, |()| b(false)),
-        ("rolconfig", T, |()| Null),
+        ("rolconfig", TEXTS, |()| Null),
     ];
     made(columns, [()])
 }
@@ -94,7 +96,7 @@ fn pg_user() -> Made {
         ("usebypassrls", B, |()| b(false)),
         ("passwd", T, |()| t("********")),
         ("valuntil", T, |()| Null),
-        ("useconfig", T, |()| Null),
+        ("useconfig", TEXTS, |()| Null),
     ];
     made(columns, [()])
 }
@@ -114,7 +116,7 @@ fn pg_database() -> Made {
         ("datctype", T, |()| t("C")),
         ("daticulocale", T, |()| Null),
         ("datcollversion", T, |()| Null),
-        ("datacl", T, |()| Null),
+        ("datacl", TEXTS, |()| Null),
     ];
     made(columns, [()])
 }

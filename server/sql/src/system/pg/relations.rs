@@ -9,6 +9,8 @@ use crate::system::{
 };
 use operators::expr::Literal::Null;
 
+const TEXTS: SqlType = SqlType::Array(Element::Text);
+
 /// `relkind` of an object.
 pub(super) fn kind(object: &Object) -> &'static str {
     match object.kind {
@@ -86,8 +88,8 @@ pub(super) fn pg_class(catalog: &Catalog) -> Made {
         ("relreplident", T, |_| t("d")),
         ("relispartition", B, |_| b(false)),
         ("relrewrite", I, |_| i(0)),
-        ("relacl", T, |_| Null),
-        ("reloptions", T, |_| Null),
+        ("relacl", TEXTS, |_| Null),
+        ("reloptions", TEXTS, |_| Null),
         ("relpartbound", T, |_| Null),
     ];
     let objects = shown(catalog).map(Relation::of_object);
@@ -155,9 +157,9 @@ pub(super) fn pg_attribute(catalog: &Catalog) -> Made {
         ("attislocal", B, |_| b(true)),
         ("attinhcount", N, |_| i(0)),
         ("attcollation", I, |a| i(if a.column.ty.is_text() { 100 } else { 0 })),
-        ("attacl", T, |_| Null),
-        ("attoptions", T, |_| Null),
-        ("attfdwoptions", T, |_| Null),
+        ("attacl", TEXTS, |_| Null),
+        ("attoptions", TEXTS, |_| Null),
+        ("attfdwoptions", TEXTS, |_| Null),
         ("attmissingval", T, |_| Null),
     ];
     made(columns, attributes(catalog))

@@ -1,5 +1,6 @@
 //! pg_type.
 
+use crate::sql_type::Element;
 use crate::sql_type::SqlType::{self, BigInt as I, Boolean as B, Integer as N, SmallInt as S, Text as T};
 use crate::system::{Column, Made, OWNER, PG_CATALOG, b, i, made, t};
 use operators::expr::Literal::Null;
@@ -93,7 +94,7 @@ pub(super) fn pg_type() -> Made {
         ("typndims", N, |_| i(0)),
         ("typcollation", I, |ty| i(if ty.category == "S" { 100 } else { 0 })),
         ("typdefault", T, |_| Null),
-        ("typacl", T, |_| Null),
+        ("typacl", SqlType::Array(Element::Text), |_| Null),
     ];
     made(columns, all())
 }

@@ -1,4 +1,4 @@
-//! A server with its clients' port, and someone who kills its shards.
+//! Someone who kills the shards of a server.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,42 +7,22 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use slt::Remote;
 
-use crate::process::Running;
+use crate::server::Server;
 
-/// A server on a folder of its own, which is gone when the test is over.
-pub struct Database {
-    // Ends before its folder goes.
-    running: Running,
-    url: String,
-    _folder: tempfile::TempDir,
+/// Kills shards as long as it lives.
+pub struct Killer {
+    over: Arc<AtomicBool>,
+    killed: Arc<AtomicU32>,
+    thread: Option<JoinHandle<()>>,
 }
 
-impl Database {
-    /// Starts it and waits until it serves.
-    pub fn start() -> Database {
-        let folder = tempfile::tempdir_in(".").expect("a folder on a disk");
-        let data = folder.path().join("data");
-        let data = data.to_str().expect("the path is text");
-        let usual = ["--data", data, "--shards", "2", "--listen", "127.0.0.1:0", "--no-http"];
-        let mut running = Running::start(&usual);
-        let line = running.read_until("listens on");
-        let listen = line.rsplit(' ').next().expect("the address is last").trim().to_owned();
-        running.read_until("ready");
-        Database { running, url: format!("postgres://sakia@{listen}/sakia"), _folder: folder }
-    }
-
-    /// A new connection.
-    pub fn connect(&self) -> Remote {
-        Remote::connect(&self.url, "sakia").expect("the server takes connections")
-    }
-
-    /// Kills random shards until the value is dropped.
-    pub fn kill_shards(&self, seed: u64) -> Killer {
+impl Killer {
+    /// Kills random shards of a server now and then.
+    pub fn start(server: &Server, seed: u64) -> Killer {
         let over = Arc::new(AtomicBool::new(false));
         let killed = Arc::new(AtomicU32::new(0));
-        let (server, ends, count) = (self.running.pid(), Arc::clone(&over), Arc::clone(&killed));
+        let (server, ends, count) = (server.running.pid(), Arc::clone(&over), Arc::clone(&killed));
         let mut rng = fastrand::Rng::with_seed(seed);
         let thread = std::thread::spawn(move || {
             while !ends.load(Ordering::Relaxed) {
@@ -57,16 +37,7 @@ impl Database {
         });
         Killer { over, killed, thread: Some(thread) }
     }
-}
 
-/// Kills shards as long as it lives.
-pub struct Killer {
-    over: Arc<AtomicBool>,
-    killed: Arc<AtomicU32>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Killer {
     /// How many it has killed.
     pub fn killed(&self) -> u32 {
         self.killed.load(Ordering::Relaxed)
