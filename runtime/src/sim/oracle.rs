@@ -4,7 +4,7 @@
 //! acknowledged write is in there once, and none that was refused, is checked apart (`ledger.rs`). Nothing here uses
 //! the operators, only the reading of rows.
 
-use super::workload::{EVENTS, ITEMS, NOTES, TOP_COUNT};
+use super::workload::{EVENTS, ITEMS, NOTES, TOP_COUNT, WIDE_ITEMS, WIDE_VALUES};
 use operators::{Datum, Plan, Row, RowsIter, Type, WriteKind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,40 +31,45 @@ pub(super) enum Effect {
 /// The tables.
 #[derive(Default)]
 pub(super) struct Oracle {
+    /// Items as they are without further columns.
     tables: [BTreeMap<i64, Values>; 3],
+    /// The further columns of items, by their keys.
+    wide: BTreeMap<i64, Values>,
 }
 
 impl Oracle {
     /// Applies a write that stands in a log.
     pub(super) fn write(&mut self, plan: &Plan, table: u32, kind: WriteKind, rows: &[u8]) -> Effect {
         let types: Vec<Type> = plan.tables[table as usize].columns.iter().map(|column| column.ty).collect();
-        let rows = RowsIter(rows).map(|row| values_of(row, &types));
-        let table = &mut self.tables[table as usize];
-        let key_of = |row: &Values| int(&row[0]);
-        let mut changed = 0;
-        match kind {
-            WriteKind::Insert => {
-                let mut grown = table.clone();
-                for row in rows {
-                    if grown.insert(key_of(&row), row).is_some() {
-                        return Effect::DuplicateKey;
-                    }
-                    changed += 1;
-                }
-                *table = grown;
-            }
-            WriteKind::Upsert => {
-                for row in rows {
-                    let same = table.get(&key_of(&row)) == Some(&row);
-                    changed += u32::from(!same);
-                    table.insert(key_of(&row), row);
-                }
-            }
-            WriteKind::Delete => {
-                changed = rows.map(|row| u32::from(table.remove(&key_of(&row)).is_some())).sum()
-            }
+        let rows: Vec<Values> = RowsIter(rows).map(|row| values_of(row, &types)).collect();
+        if matches!(table, ITEMS | WIDE_ITEMS) {
+            return self.write_items(kind, rows);
         }
-        Effect::Changed(changed)
+        write(&mut self.tables[table as usize], kind, rows)
+    }
+
+    /// A write to items, with the further columns or without them.
+    fn write_items(&mut self, kind: WriteKind, mut rows: Vec<Values>) -> Effect {
+        const WIDTH: usize = 4;
+        let mut whole: BTreeMap<i64, Values> = BTreeMap::new();
+        for (key, row) in &self.tables[ITEMS as usize] {
+            whole.insert(*key, [row.as_slice(), &self.wide[key]].concat());
+        }
+        for row in rows.iter_mut().filter(|row| row.len() == WIDTH) {
+            let kept = self.wide.get(&int(&row[0])).cloned();
+            let (state, note) = WIDE_VALUES;
+            row.extend(kept.unwrap_or_else(|| vec![Value::Int(state), Value::Text(note.to_owned())]));
+        }
+        let effect = write(&mut whole, kind, rows);
+        self.wide = whole.iter().map(|(key, row)| (*key, row[WIDTH..].to_vec())).collect();
+        self.tables[ITEMS as usize] =
+            whole.into_iter().map(|(key, row)| (key, row[..WIDTH].to_vec())).collect();
+        effect
+    }
+
+    /// Items with the further columns.
+    fn wide_items(&self) -> impl Iterator<Item = Values> {
+        self.tables[ITEMS as usize].iter().map(|(key, row)| [row.as_slice(), &self.wide[key]].concat())
     }
 
     /// The rows of a view, sorted.
@@ -88,6 +93,12 @@ impl Oracle {
                 counts(self.rows(ITEMS).map(|item| &item[1]).chain(self.rows(EVENTS).map(|event| &event[1])))
             }
             "all_items" | "all_items_again" => self.rows(ITEMS).cloned().collect(),
+            "wide_items" => self.wide_items().collect(),
+            "states" => counts(self.wide_items().map(|item| item[4].clone()).collect::<Vec<_>>().iter()),
+            "noted" => self
+                .wide_items()
+                .map(|item| [&item[5], &item[4], &item[0]].map(Value::clone).to_vec())
+                .collect(),
             "topics" => self.topics(),
             "topic_sizes" => sizes(&self.topics(), 1, None),
             _ => panic!("no oracle for view {name}"),
@@ -171,6 +182,35 @@ impl Oracle {
             .map(|(topic, (n, last))| vec![topic.clone(), Value::Int(n), last.clone()])
             .collect()
     }
+}
+
+/// Applies a write to a table.
+fn write(table: &mut BTreeMap<i64, Values>, kind: WriteKind, rows: Vec<Values>) -> Effect {
+    let key_of = |row: &Values| int(&row[0]);
+    let mut changed = 0;
+    match kind {
+        WriteKind::Insert => {
+            let mut grown = table.clone();
+            for row in rows {
+                if grown.insert(key_of(&row), row).is_some() {
+                    return Effect::DuplicateKey;
+                }
+                changed += 1;
+            }
+            *table = grown;
+        }
+        WriteKind::Upsert => {
+            for row in rows {
+                let same = table.get(&key_of(&row)) == Some(&row);
+                changed += u32::from(!same);
+                table.insert(key_of(&row), row);
+            }
+        }
+        WriteKind::Delete => {
+            changed = rows.iter().map(|row| u32::from(table.remove(&key_of(row)).is_some())).sum()
+        }
+    }
+    Effect::Changed(changed)
 }
 
 fn counts<'a>(keys: impl Iterator<Item = &'a Value>) -> Vec<Values> {

@@ -8,11 +8,11 @@ use crate::clock::ShardId;
 use crate::message::Ask;
 use fastrand::Rng;
 use operators::accumulator::Aggregate;
-use operators::expr::col;
+use operators::expr::{Literal, col};
 use operators::hash::{hash_key, owner};
 use operators::{
-    Datum, JoinKind, Plan, PlanBuilder, PlanError, RowBuilder, Rows, Stream, Type, WriteKind, asc, column,
-    desc,
+    Datum, JoinKind, Plan, PlanBuilder, PlanError, RowBuilder, Rows, Stream, TableId, Type, WriteKind, asc,
+    column, desc,
 };
 use std::sync::{Arc, OnceLock};
 
@@ -21,9 +21,13 @@ pub(super) const ITEMS: u32 = 0;
 pub(super) const EVENTS: u32 = 1;
 /// Comes with the second catalogue entry.
 pub(super) const NOTES: u32 = 2;
+/// Takes the place of the first with the last catalogue entry, where there is that.
+pub(super) const WIDE_ITEMS: u32 = 3;
+/// What its further columns hold in rows from before.
+pub(super) const WIDE_VALUES: (i64, &str) = (3, "from before");
 
 /// How many keys each table has; so few that writes meet each other.
-pub(super) const KEY_COUNTS: [i64; 3] = [40, 400, 24];
+pub(super) const KEY_COUNTS: [i64; 4] = [40, 400, 24, 40];
 /// Values that groups and lookup keys are drawn from.
 const CATEGORY_COUNT: i64 = 6;
 pub(super) const GROUP_COUNT: i64 = 5;
@@ -39,6 +43,7 @@ pub(super) struct Workload {
     homes: Vec<Vec<Vec<i64>>>,
     shards: u16,
     has_readers: bool,
+    widens: bool,
 }
 
 /// A request, and the shard it is for.
@@ -53,14 +58,16 @@ pub(super) struct Drawn {
 
 impl Workload {
     /// The workload for that many shards, with up to so many catalogue entries.
-    /// With readers there are views for them, at the ends of longer ways.
-    pub(super) fn new(shards: u16, entries_max: usize, has_readers: bool) -> Workload {
+    /// With readers there are views for them, at the ends of longer ways. One that widens has the entry by which a table gets more
+    /// columns, if it has all before it.
+    pub(super) fn new(shards: u16, entries_max: usize, has_readers: bool, widens: bool) -> Workload {
         // The same for all runs, and not small.
         static PLANS: [OnceLock<Vec<Arc<Plan>>>; 2] = [OnceLock::new(), OnceLock::new()];
         let plans = PLANS[usize::from(has_readers)]
             .get_or_init(|| all_plans(has_readers).expect("the plans fit together"));
-        let homes = (0..3).map(|table| homes_of(&plans[1], table, shards)).collect();
-        Workload { plans: &plans[..entries_max.min(plans.len())], homes, shards, has_readers }
+        let homes = (0..4).map(|table| homes_of(&plans[4], table, shards)).collect();
+        let widens = widens && entries_max == 4;
+        Workload { plans: &plans[..entries_max + usize::from(widens)], homes, shards, has_readers, widens }
     }
 
     /// The plan with everything in it.
@@ -89,6 +96,7 @@ impl Workload {
             87..95 => (NOTES, WriteKind::Upsert),
             _ => (NOTES, WriteKind::Delete),
         };
+        let table = if self.widens && table == ITEMS && rng.bool() { WIDE_ITEMS } else { table };
         let shard = rng.u16(0..self.shards);
         let home = &self.homes[table as usize][usize::from(shard)];
         let mut rows = Rows::default();
@@ -141,6 +149,11 @@ fn push_row(rng: &mut Rng, table: u32, kind: WriteKind, key: i64, builder: &mut 
             let price = if rng.u32(0..8) == 0 { Datum::Null } else { Datum::Int(rng.i64(0..12)) };
             &[Datum::Int(key), Datum::Int(rng.i64(0..CATEGORY_COUNT)), price, Datum::Text(&text)]
         }
+        (_, WIDE_ITEMS) => {
+            let note = if rng.bool() { Datum::Text(&text) } else { Datum::Null };
+            let group = Datum::Int(rng.i64(0..GROUP_COUNT));
+            &[Datum::Int(key), group, Datum::Int(rng.i64(0..12)), Datum::Text("wide"), group, note]
+        }
         (_, EVENTS) => {
             &[Datum::Int(key), Datum::Int(rng.i64(0..GROUP_COUNT)), Datum::Int(rng.i64(0..KEY_COUNTS[0]))]
         }
@@ -178,7 +191,8 @@ fn all_plans(has_readers: bool) -> Result<Vec<Arc<Plan>>, PlanError> {
     let second = second_plan(first.clone())?;
     let third = third_plan(second.clone(), has_readers)?;
     let fourth = fourth_plan(third.clone())?;
-    Ok([first, second, third, fourth].map(Arc::new).into())
+    let fifth = fifth_plan(fourth.clone())?;
+    Ok([first, second, third, fourth, fifth].map(Arc::new).into())
 }
 
 /// The first catalogue entry.
@@ -304,5 +318,23 @@ fn fourth_plan(third: Plan) -> Result<Plan, PlanError> {
     p.view("late_top", top, &["category"], &[desc("price"), asc("id")])?;
     let all = p.view_stream("all_items")?;
     p.view("all_items_again", all, &["category"], &[])?;
+    p.build()
+}
+
+/// The fifth gives items more columns. Views of the others go on reading them as they were.
+fn fifth_plan(fourth: Plan) -> Result<Plan, PlanError> {
+    let mut p = PlanBuilder::extend(fourth);
+    let (state, note) = WIDE_VALUES;
+    let added = [
+        (column("state", Type::Int), Literal::Int(state)),
+        (column("note", Type::Text).nullable(), Literal::from(note)),
+    ];
+    let wide = p.replace_table(TableId(ITEMS), "wide_items", &added)?;
+    p.view("wide_items", wide, &["id"], &[])?;
+    let states = p.aggregate(wide, &["state"], &[("n", Aggregate::Count)])?;
+    p.view("states", states, &["state"], &[])?;
+    let notes = p.map(wide, &["note", "state", "id"].map(|name| (name, col(name))))?;
+    p.view("noted", notes, &["state"], &[])?;
+    p.drop_view("all_items")?;
     p.build()
 }
