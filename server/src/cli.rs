@@ -99,7 +99,7 @@ pub struct ClientOptions {
     /// Folder of the Unix socket, which nobody else may enter; `socket` in the data folder when not given.
     #[arg(long, value_name = "FOLDER")]
     pub socket_folder: Option<PathBuf>,
-    /// Listen beyond this machine although whoever connects is let in without a password and reads and writes everything.
+    /// Listen beyond this machine although connections are not encrypted, and anybody is let in unless a role has a password.
     #[arg(long)]
     pub insecure: bool,
     /// Most connections of one front at a time.

@@ -57,17 +57,23 @@ pub enum Error {
     #[error("the front: {0}")]
     Front(#[from] runtime::front::FrontError),
     /// No server answers, or it turns the client away.
-    #[error("cannot connect to {url}: {}", reason(source))]
+    #[error("cannot connect to {server}: {}", reason(source))]
     Connect {
-        /// As it was given.
-        url: String,
+        /// Where it is; not the URL, which may have a password.
+        server: String,
         /// Why.
         source: tokio_postgres::Error,
     },
-    /// Everybody would be let in; give `--insecure` if that is meant, or listen on this machine alone.
+    /// The address of a server is neither a URL nor a list of words such as `host=...`.
+    #[error("the server's address cannot be read: {}", reason(source))]
+    Url {
+        /// What is wrong with it.
+        source: tokio_postgres::Error,
+    },
+    /// Everybody on the way could read along; give `--insecure` if that is meant, or listen on this machine alone.
     #[error(
-        "cannot listen on {address}: clients are let in without a password, so only addresses of this machine are listened on \
-         unless --insecure is given"
+        "cannot listen on {address}: connections are not encrypted, and anybody is let in unless a role has a password, \
+         so only addresses of this machine are listened on unless --insecure is given"
     )]
     Exposed {
         /// As it was given.

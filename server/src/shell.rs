@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
-use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::config::Host;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::cli::SqlOptions;
 use crate::error::Error;
@@ -33,9 +34,15 @@ pub fn run(options: &SqlOptions) -> Result<ExitCode, Error> {
 }
 
 fn connect(runtime: &Runtime, options: &SqlOptions) -> Result<Client, Error> {
-    let refused = |source| Error::Connect { url: options.url.clone(), source };
+    let mut config = options.url.parse::<Config>().map_err(|source| Error::Url { source })?;
+    if config.get_password().is_none()
+        && let Some(password) = std::env::var_os("PGPASSWORD")
+    {
+        config.password(password.as_encoded_bytes());
+    }
+    let refused = |source| Error::Connect { server: server(&config), source };
     runtime.block_on(async {
-        let (client, mut connection) = tokio_postgres::connect(&options.url, NoTls).await.map_err(refused)?;
+        let (client, mut connection) = config.connect(NoTls).await.map_err(refused)?;
         tokio::task::spawn(async move {
             // The end of the connection shows in the statement that waits for an answer.
             while let Some(Ok(message)) =
@@ -48,6 +55,18 @@ fn connect(runtime: &Runtime, options: &SqlOptions) -> Result<Client, Error> {
         });
         Ok(client)
     })
+}
+
+/// Where a server is, without the password that the URL may have.
+fn server(config: &Config) -> String {
+    let hosts = config.get_hosts().iter().map(|host| match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(folder) => folder.display().to_string(),
+    });
+    let ports = config.get_ports().iter().map(u16::to_string).chain(std::iter::repeat(String::new()));
+    let places =
+        hosts.zip(ports).map(|(host, port)| if port.is_empty() { host } else { format!("{host}:{port}") });
+    places.collect::<Vec<_>>().join(",")
 }
 
 fn read_file(path: &Path) -> Result<String, Error> {

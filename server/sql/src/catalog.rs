@@ -10,6 +10,7 @@
 
 use crate::error::{Result, SqlError};
 use crate::numbers::BlockTable;
+use crate::role::{RoleChange, Roles};
 use crate::sql_type::SqlType;
 use operators::expr::Literal;
 use operators::order::Order;
@@ -243,6 +244,8 @@ pub enum Change {
         /// Its name.
         name: String,
     },
+    /// Who may connect has changed.
+    Role(RoleChange),
 }
 
 /// One change of the catalogue, to be made durable before it is applied.
@@ -258,11 +261,12 @@ pub struct Entry {
     pub warnings: Vec<String>,
 }
 
-/// All tables and views.
+/// All tables, views and roles.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     objects: Vec<Object>,
     plan: Plan,
+    roles: Roles,
 }
 
 impl Catalog {
@@ -279,6 +283,11 @@ impl Catalog {
     /// The tables and views in the order of their making.
     pub fn objects(&self) -> &[Object] {
         &self.objects
+    }
+
+    /// Who may connect.
+    pub fn roles(&self) -> &Roles {
+        &self.roles
     }
 
     /// The table or view of this name.
@@ -347,6 +356,10 @@ impl Catalog {
             }
             Change::AddColumns(added) if self.find(&added.table).is_none() => return Err(stale()),
             Change::Drop(names) if names.iter().any(|name| self.find(name).is_none()) => return Err(stale()),
+            Change::Role(change) => {
+                // It changes no plan, so there is nothing else that may not fit.
+                return if self.roles.apply(change) { Ok(()) } else { Err(stale()) };
+            }
             _ => {}
         }
         if !entry.extension.extend(&mut self.plan) {
@@ -391,6 +404,7 @@ impl Catalog {
                     object.paths.retain(|path| path.name != *name || path.name == own);
                 }
             }
+            Change::Role(_) => unreachable!("it was taken above"),
         }
         Ok(())
     }

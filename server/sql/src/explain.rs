@@ -40,6 +40,7 @@ pub(crate) fn explain(catalog: &Catalog, prepared: &Prepared) -> Vec<String> {
             lines
         }
         Bound::Define(Definition::Nothing(why)) => vec![why.clone()],
+        Bound::Role(_) => vec!["definition of who may connect".to_owned()],
         Bound::Explain(lines) => lines.clone(),
         Bound::Session(_) => vec!["session: nothing is read or written".to_owned()],
     }

@@ -27,6 +27,7 @@
 //! [`parse`] gives statements; [`bind`] makes a [`Prepared`] of one: what to do ([`Bound`]), the types of its parameters,
 //! the columns of its result. It is bound once and run with any parameters, as long as the catalogue does not change.
 //! - [`Bound::Define`]: make the entry durable, then [`Catalog::apply`] it. The plan to install is [`Catalog::plan`].
+//! - [`Bound::Role`]: [`RoleStatement::definition`](role::RoleStatement::definition) gives such an entry.
 //! - [`Bound::Insert`]: [`Write::rows`] are written with [`Write::kind`].
 //! - [`Bound::Lookup`]: look up [`Lookup::keys`] in the view, give what was found to [`Lookup::result`].
 //! - [`Bound::Change`]: [`Change::start`], then what [`Work::next`] says, until it is done.
@@ -72,6 +73,7 @@
 //!   table, some millions a second. As long as there are views from before, the rows are kept twice. No column is dropped.
 //! - Refused by name: LATERAL, WITH RECURSIVE, EXCEPT ALL, INTERSECT ALL, functions in FROM but `generate_series` and
 //!   `unnest`, window functions but `row_number()`, ordered-set aggregates.
+//! - Roles have LOGIN, SUPERUSER and a password ([`role`]); there are neither privileges nor owners, and no roles in roles.
 //! - Names in `public`, `pg_catalog` and `information_schema` only.
 #![forbid(unsafe_code)]
 
@@ -85,6 +87,7 @@ pub mod text;
 
 // What there is.
 pub mod catalog;
+pub mod role;
 mod system;
 
 // Expressions.

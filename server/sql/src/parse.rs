@@ -2,11 +2,12 @@
 
 use crate::error::{Result, SqlError};
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, SetExpr, Statement, TableFactor, Value, VisitMut,
-    VisitorMut, visit_expressions_mut,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, SetExpr, Statement,
+    TableFactor, Value, VisitMut, VisitorMut, visit_expressions_mut,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Tokenizer;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -17,6 +18,28 @@ const NESTING_MAX: usize = 60;
 
 /// The table of a session's cursors.
 const CURSORS: &str = "pg_cursors";
+
+/// The function that asks for the session's number.
+const PROCESS: &[&str] = &["pg_backend_pid"];
+/// The functions that ask whom the session is of.
+const USER: &[&str] = &["current_user", "session_user", "current_role"];
+
+/// Gives a function without arguments the one that says what it is to answer.
+fn tell(arguments: &mut FunctionArguments, answer: Value) {
+    let answer = FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::value(answer)));
+    match arguments {
+        FunctionArguments::List(list) if list.args.is_empty() => list.args.push(answer),
+        FunctionArguments::None => {
+            let args = vec![answer];
+            *arguments = FunctionArguments::List(FunctionArgumentList {
+                duplicate_treatment: None,
+                args,
+                clauses: Vec::new(),
+            });
+        }
+        _ => {}
+    }
+}
 
 /// A parsed statement with its text.
 #[derive(Debug, Clone)]
@@ -33,23 +56,24 @@ impl Parsed {
         &self.sql
     }
 
-    /// With what the functions that ask for their session say in the one of number `number`.
+    /// With what the functions that ask for their session say in the one of number `number`, which is of `user`.
     ///
     /// `cursors` are the names of its cursors, and whether each is kept when its transaction ends.
-    pub fn in_session(mut self, number: u32, cursors: &[(&str, bool)]) -> Parsed {
+    pub fn in_session(mut self, number: u32, user: &str, cursors: &[(&str, bool)]) -> Parsed {
         self.show_cursors(cursors);
-        const FUNCTION: &str = "pg_backend_pid";
-        if !self.sql.contains(FUNCTION) {
+        let small = self.sql.to_ascii_lowercase();
+        if !PROCESS.iter().chain(USER).any(|name| small.contains(name)) {
             return self;
         }
         let flow = visit_expressions_mut(&mut self.statement, |ast| {
             if let Expr::Function(function) = ast
-                && function.name.0.last().is_some_and(|part| part.to_string() == FUNCTION)
-                && let FunctionArguments::List(list) = &mut function.args
-                && list.args.is_empty()
+                && let Some(name) = function.name.0.last().map(|part| part.to_string().to_ascii_lowercase())
             {
-                let number = Expr::value(Value::Number(number.to_string(), false));
-                list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(number)));
+                if PROCESS.contains(&name.as_str()) {
+                    tell(&mut function.args, Value::Number(number.to_string(), false));
+                } else if USER.contains(&name.as_str()) {
+                    tell(&mut function.args, Value::SingleQuotedString(user.to_owned()));
+                }
             }
             ControlFlow::<()>::Continue(())
         });
@@ -101,10 +125,16 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
             .hint("Load many rows with several INSERTs or with COPY."));
     }
     let canonical = plain_fetch(text);
-    let statements = Parser::new(&PostgreSqlDialect {})
-        .with_recursion_limit(NESTING_MAX)
-        .try_with_sql(canonical.as_deref().unwrap_or(text))
-        .and_then(|mut parser| parser.parse_statements())
+    let dialect = PostgreSqlDialect {};
+    let statements = Tokenizer::new(&dialect, canonical.as_deref().unwrap_or(text))
+        .tokenize_with_location()
+        .map_err(ParserError::from)
+        .and_then(|tokens| {
+            Parser::new(&dialect)
+                .with_recursion_limit(NESTING_MAX)
+                .with_tokens_with_locations(crate::role::normalise(tokens))
+                .parse_statements()
+        })
         .map_err(|error| syntax_error(error, text))?;
     let only = statements.len() == 1;
     let whole: Arc<str> = Arc::from(text);

@@ -12,6 +12,7 @@ use crate::names::{fold, object_name, unqualified};
 use crate::parameters::Parameters;
 use crate::parse::Parsed;
 use crate::query::{limit_clause, order_by};
+use crate::role::{self, RoleStatement};
 use crate::scan::{self, Scan};
 use crate::scope::Scope;
 use crate::sql_type::SqlType;
@@ -52,6 +53,8 @@ pub struct Prepared {
 pub enum Bound {
     /// Change the catalogue.
     Define(Definition),
+    /// Change the roles.
+    Role(Box<RoleStatement>),
     /// Write new rows.
     Insert(Write),
     /// A write that takes several steps.
@@ -244,6 +247,15 @@ fn bind_statement(
             Prepared { parameters, ..without_result(Bound::Declare(Box::new(declaration))) }
         }
         Statement::ShowViews { .. } => shown("views".to_owned()),
+        // Their words for a password are not PostgreSQL's, and what is refused is not repeated.
+        Statement::CreateUser(_) => return Err(SqlError::unsupported("CREATE OR REPLACE USER")),
+        Statement::CreateRole(create) => without_result(Bound::Role(Box::new(role::create(create)?))),
+        Statement::AlterRole { name, operation } => {
+            without_result(Bound::Role(Box::new(role::alter(name, operation)?)))
+        }
+        Statement::Drop { object_type: ObjectType::Role, if_exists, names, .. } => {
+            without_result(Bound::Role(Box::new(role::drop(names, *if_exists)?)))
+        }
         _ => match define_statement(catalog, statement, sql)? {
             Some(definition) => without_result(Bound::Define(definition)),
             None => without_result(Bound::Session(session(statement)?)),

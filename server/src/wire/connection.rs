@@ -4,7 +4,9 @@ use std::io;
 use std::rc::Rc;
 
 use sql::SqlError;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::authenticate::Peer;
 use super::database::Database;
 use super::decode::{self, MESSAGE_BYTES_MAX};
 use super::session::Session;
@@ -34,12 +36,15 @@ impl From<SqlError> for End {
     }
 }
 
-/// Serves a client until either side ends it.
-pub async fn serve(database: Rc<Database>, stream: Stream) {
+/// Serves a client until either side ends it. `starting` is given back when the client has proved who it is.
+pub async fn serve(database: Rc<Database>, stream: Stream, peer: Peer, starting: OwnedSemaphorePermit) {
     let mut io = Io::new(stream);
     let mut input = Input::new();
-    let started =
-        tokio::time::timeout(STARTUP_TIME_MAX, startup::start(&database, &mut io, &mut input)).await;
+    let started = startup::start(&database, &mut io, &mut input, peer);
+    let started = tokio::time::timeout(STARTUP_TIME_MAX, started).await;
+    if matches!(started, Ok(Ok(_))) {
+        drop(starting);
+    }
     let end = match started {
         Ok(Ok(Some(mut session))) => talk(&mut session, &mut io, &mut input).await.err(),
         Ok(Ok(None)) | Err(_) => None,

@@ -4,20 +4,17 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use runtime::front::{Definition, Front};
 use runtime::message::Refusal;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use sql::{Catalog, Entry, Numbers, SqlError};
 
 use super::cancel::Interrupt;
 use super::execute::request_error;
 use super::pump::Pump;
 
-/// Connections beyond the most that may be, so that there is somebody to tell them.
-const STARTING_COUNT_MAX: usize = 64;
+/// Connections beyond the most that may be that the server's own user can have, to see why there are so many.
+const RESERVED_COUNT: usize = 3;
 
 /// See the [module's documentation](self).
 pub struct Database {
@@ -32,8 +29,6 @@ pub struct Database {
     sessions: RefCell<HashMap<u32, Rc<Interrupt>>>,
     next_session: Cell<u32>,
     connections_max: usize,
-    /// Places for connections, those that have not yet said who they are among them.
-    places: Arc<Semaphore>,
 }
 
 impl Database {
@@ -52,7 +47,6 @@ impl Database {
             sessions: RefCell::new(HashMap::new()),
             next_session: Cell::new(0),
             connections_max,
-            places: Arc::new(Semaphore::new(connections_max + STARTING_COUNT_MAX)),
         };
         database.refresh()?;
         Ok(Rc::new(database))
@@ -112,15 +106,14 @@ impl Database {
         }
     }
 
-    /// Waits until there is room for another connection.
-    pub async fn place(&self) -> OwnedSemaphorePermit {
-        self.places.clone().acquire_owned().await.expect("it is never closed")
-    }
-
-    /// Enters a session; its number, by which it can be asked to stop.
-    pub fn enter(&self, interrupt: &Rc<Interrupt>) -> Result<u32, SqlError> {
+    /// Enters a session; its number, by which it can be asked to stop. The server's own user finds room for some more.
+    ///
+    /// # Errors
+    ///
+    /// 53300 if there are too many.
+    pub fn enter(&self, interrupt: &Rc<Interrupt>, is_owner: bool) -> Result<u32, SqlError> {
         let mut sessions = self.sessions.borrow_mut();
-        if sessions.len() >= self.connections_max {
+        if sessions.len() >= self.connections_max + if is_owner { RESERVED_COUNT } else { 0 } {
             return Err(SqlError::new("53300", "sorry, too many clients already")
                 .detail(format!("A front takes {} connections.", self.connections_max)));
         }

@@ -15,16 +15,13 @@ use super::tag::Tag;
 use super::transaction::State;
 
 /// How often a definition is bound again because another came first.
-const DEFINE_ATTEMPTS_MAX: usize = 100;
+pub const DEFINE_ATTEMPTS_MAX: usize = 100;
 
 impl Session {
     /// Carries out a definition. It ends when what is new can be read; if that is broken off, it is dropped again.
     pub(super) async fn define(&mut self, io: &mut Io, statement: &Rc<Statement>) -> Result<Done, SqlError> {
         let tag = Tag::of_definition(statement.sql());
-        if self.transaction.state() == State::Active {
-            let warning = "a definition takes effect at once and is not undone by ROLLBACK";
-            io.out.notice("WARNING", "25000", warning);
-        }
+        self.warn_of_definition(io);
         let mut statement = statement.fresh(&self.database)?;
         for _ in 0..DEFINE_ATTEMPTS_MAX {
             let Bound::Define(definition) = &statement.prepared.bound else {
@@ -49,6 +46,14 @@ impl Session {
             statement = statement.rebind(&self.database)?;
         }
         Err(SqlError::new("40001", "the catalogue keeps changing").hint("Try again."))
+    }
+
+    /// Says what a definition in a transaction means.
+    pub(super) fn warn_of_definition(&self, io: &mut Io) {
+        if self.transaction.state() == State::Active {
+            let warning = "a definition takes effect at once and is not undone by ROLLBACK";
+            io.out.notice("WARNING", "25000", warning);
+        }
     }
 
     /// Waits until what an entry makes has all rows that were there before it.

@@ -137,6 +137,7 @@ impl Session {
         let context = Context { parameters, now: now() };
         Ok(match bound {
             Bound::Define(_) => self.define(io, statement).await?,
+            Bound::Role(role) => self.change_roles(io, role).await?,
             Bound::Insert(write) => self.insert(write, &context).await?,
             Bound::Change(change) => self.change(change, &context).await?,
             Bound::Lookup(lookup) => {

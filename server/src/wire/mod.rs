@@ -20,6 +20,7 @@
 //! The crates for it allocate for each message and panic at messages whose inner lengths lie; what clients send is read here
 //! without either.
 
+mod authenticate;
 mod cancel;
 mod connection;
 mod copy;
@@ -33,8 +34,10 @@ mod overlay;
 mod pipeline;
 mod pump;
 mod report;
+mod role;
 mod rows;
 mod scan;
+mod scram;
 mod session;
 mod settings;
 mod show;
@@ -48,19 +51,25 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use runtime::front::Front;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::LocalSet;
 
 use crate::cli::FrontOptions;
 use crate::error::Error;
+use authenticate::Peer;
 use database::Database;
 use stream::Stream;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
+
+/// Clients of one address that may be starting at once: those that have not proved who they are cannot crowd out sessions,
+/// nor the Unix socket.
+const STARTING_COUNT_MAX: usize = 64;
 
 /// What a front is told.
 #[derive(Debug, Clone)]
@@ -149,13 +158,14 @@ fn unix_listener(folder: &Path, port: u16) -> Result<UnixListener, Error> {
 }
 
 async fn accept_tcp(database: Rc<Database>, listener: TcpListener) {
+    let starting = Arc::new(Semaphore::new(STARTING_COUNT_MAX));
     loop {
-        let place = database.place().await;
+        let place = place(&starting).await;
         match listener.accept().await {
             Ok((stream, _)) => {
                 // Answers leave in whole batches already.
                 let _ = stream.set_nodelay(true);
-                serve(&database, Stream::Tcp(stream), place);
+                serve(&database, Stream::Tcp(stream), Peer::Anybody, place);
             }
             Err(_) => wait_for_room().await,
         }
@@ -163,21 +173,26 @@ async fn accept_tcp(database: Rc<Database>, listener: TcpListener) {
 }
 
 async fn accept_unix(database: Rc<Database>, listener: UnixListener) {
+    let starting = Arc::new(Semaphore::new(STARTING_COUNT_MAX));
     loop {
-        let place = database.place().await;
+        let place = place(&starting).await;
         match listener.accept().await {
-            Ok((stream, _)) => serve(&database, Stream::Unix(stream), place),
+            Ok((stream, _)) => {
+                let user = stream.peer_cred().ok().map(|peer| peer.uid());
+                serve(&database, Stream::Unix(stream), Peer::of_user(user), place);
+            }
             Err(_) => wait_for_room().await,
         }
     }
 }
 
-fn serve(database: &Rc<Database>, stream: Stream, place: OwnedSemaphorePermit) {
-    let served = connection::serve(database.clone(), stream);
-    tokio::task::spawn_local(async move {
-        served.await;
-        drop(place);
-    });
+/// Waits until there is room for another client that starts.
+async fn place(starting: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    starting.clone().acquire_owned().await.expect("it is never closed")
+}
+
+fn serve(database: &Rc<Database>, stream: Stream, peer: Peer, place: OwnedSemaphorePermit) {
+    tokio::task::spawn_local(connection::serve(database.clone(), stream, peer, place));
 }
 
 /// Accepting fails when descriptors run out; trying at once again would only burn the time in which some are closed.

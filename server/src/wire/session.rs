@@ -7,6 +7,7 @@ use std::time::Duration;
 use runtime::front::Token;
 use sql::{Bound, SqlError};
 
+use super::authenticate::Who;
 use super::cancel::Interrupt;
 use super::connection::End;
 use super::copy::Copying;
@@ -31,6 +32,8 @@ const RESULT_BYTES_MAX: usize = 256 << 20;
 pub struct Session {
     pub(super) database: Rc<Database>,
     pub(super) interrupt: Rc<Interrupt>,
+    /// Whom it is of.
+    pub(super) who: Who,
     pub(super) settings: Settings,
     pub(super) token: Token,
     /// Whether its reads need not show what it has written.
@@ -58,10 +61,17 @@ impl Drop for Session {
 
 impl Session {
     /// The session of number `number`.
-    pub fn new(database: Rc<Database>, interrupt: Rc<Interrupt>, number: u32, settings: Settings) -> Session {
+    pub fn new(
+        database: Rc<Database>,
+        interrupt: Rc<Interrupt>,
+        number: u32,
+        who: Who,
+        settings: Settings,
+    ) -> Session {
         let mut session = Session {
             database,
             interrupt,
+            who,
             settings,
             token: Token::default(),
             is_eventual: false,
@@ -243,7 +253,8 @@ impl Session {
         parsed: Option<sql::Parsed>,
         declared: Vec<Option<sql::SqlType>>,
     ) -> Result<Rc<Statement>, SqlError> {
-        let parsed = parsed.map(|parsed| parsed.in_session(self.number, &self.cursors.list()));
+        let parsed =
+            parsed.map(|parsed| parsed.in_session(self.number, &self.who.name, &self.cursors.list()));
         let statement = Statement::bind(&self.database, parsed, declared)?;
         match &statement.prepared.bound {
             Bound::Session(sql::Session::Fetch { name, moves: false, .. }) => {

@@ -83,7 +83,7 @@ const KNOWN: &[Known] = &[
     reported("server_encoding", "UTF8", Accept::Never),
     reported("server_version", SERVER_VERSION, Accept::Never),
     known("server_version_num", "150000", Accept::Never),
-    reported("session_authorization", "sakia", Accept::Any),
+    reported("session_authorization", "", Accept::Stays("a session stays that of the user who opened it")),
     reported("standard_conforming_strings", "on", Accept::One(&["on", "true", "1"])),
     known("statement_timeout", "0", Accept::Time),
     known("synchronous_commit", "on", Accept::Stays("every acknowledged write is durable")),
@@ -106,6 +106,9 @@ pub enum Changed {
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     set: Vec<(String, String)>,
+    /// Whom the session is of.
+    user: String,
+    is_superuser: bool,
 }
 
 fn find(name: &str) -> Option<&'static Known> {
@@ -126,7 +129,22 @@ impl Settings {
         if let Some((_, value)) = self.set.iter().find(|(set, _)| set.eq_ignore_ascii_case(name)) {
             return Ok(value);
         }
-        find(name).map(|known| known.value).ok_or_else(|| unknown(name))
+        find(name).map(|known| self.initial(known)).ok_or_else(|| unknown(name))
+    }
+
+    /// Says whom the session is of.
+    pub fn identify(&mut self, user: &str, is_superuser: bool) {
+        user.clone_into(&mut self.user);
+        self.is_superuser = is_superuser;
+    }
+
+    /// A setting as it is when nobody has set it.
+    fn initial(&self, known: &Known) -> &str {
+        match known.name {
+            "session_authorization" => &self.user,
+            "is_superuser" if !self.is_superuser => "off",
+            _ => known.value,
+        }
     }
 
     /// Sets a value; `default` means the one that it had at first.
@@ -180,13 +198,13 @@ impl Settings {
 
     /// All settings with their values.
     pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
-        KNOWN.iter().map(|known| (known.name, self.get(known.name).unwrap_or(known.value)))
+        KNOWN.iter().map(|known| (known.name, self.get(known.name).unwrap_or_default()))
     }
 
     /// What clients are told at the start.
     pub fn reported(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let reported = KNOWN.iter().filter(|known| known.reported);
-        reported.map(|known| (known.name, self.get(known.name).unwrap_or(known.value)))
+        reported.map(|known| (known.name, self.get(known.name).unwrap_or_default()))
     }
 
     /// The name under which clients are told of a setting, if they are.

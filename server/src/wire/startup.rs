@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use sql::SqlError;
 
+use super::authenticate::{Peer, authenticate};
 use super::cancel::Interrupt;
 use super::connection::End;
 use super::database::Database;
 use super::decode::{self, Reader, STARTUP_BYTES_MAX};
+use super::scram;
 use super::session::Session;
 use super::settings::Settings;
 use super::stream::{Input, Io};
 
-/// How long a client may take until it has said who it is.
-pub const STARTUP_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long a client may take until it has proved who it is. Clients that ask a person for a password connect anew with it.
+pub const STARTUP_TIME_MAX: Duration = Duration::from_secs(10);
 /// Requests for encryption that a client may make before it starts.
 const NEGOTIATION_COUNT_MAX: usize = 4;
 
@@ -27,12 +29,13 @@ struct Greeting {
 }
 
 /// Brings a connection to its first statement; none if it only asked for something to be cancelled.
-pub async fn start(database: &Rc<Database>, io: &mut Io, input: &mut Input) -> Result<Option<Session>, End> {
-    let Some(greeting) = greeting(database, io, input).await? else { return Ok(None) };
-    let secret = fastrand::u32(..);
-    let interrupt = Rc::new(Interrupt::new(secret));
-    let number = database.enter(&interrupt)?;
-    let session = Session::new(database.clone(), interrupt, number, greeting.settings);
+pub async fn start(
+    database: &Rc<Database>,
+    io: &mut Io,
+    input: &mut Input,
+    peer: Peer,
+) -> Result<Option<Session>, End> {
+    let Some(mut greeting) = greeting(database, io, input).await? else { return Ok(None) };
     if let Some((minor, options)) = greeting.wants_more {
         io.out.message(b'v', |out| {
             out.extend(minor.to_be_bytes());
@@ -42,9 +45,14 @@ pub async fn start(database: &Rc<Database>, io: &mut Io, input: &mut Input) -> R
             }
         });
     }
-    io.out.authentication(0, &[]);
+    let who = authenticate(database, io, input, peer, greeting.user).await?;
+    greeting.settings.identify(&who.name, who.is_superuser(&database.catalog.borrow()));
+    // Whoever knows the secret can break off what the session does.
+    let secret = u32::from_ne_bytes(scram::random()?);
+    let interrupt = Rc::new(Interrupt::new(secret));
+    let number = database.enter(&interrupt, peer == Peer::Owner)?;
+    let session = Session::new(database.clone(), interrupt, number, who, greeting.settings);
     for (name, value) in session.settings().reported() {
-        let value = if name == "session_authorization" { &greeting.user } else { value };
         io.out.parameter_status(name, value);
     }
     io.out.key_data(number, secret);

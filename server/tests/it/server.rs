@@ -1,5 +1,6 @@
 //! A server, and clients of it.
 
+use std::path::Path;
 use std::process::Command;
 
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
@@ -15,7 +16,7 @@ pub struct Server {
     pub shards: Vec<String>,
     /// The process of the front, as it was at the start.
     pub front: String,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 /// Sends a signal, by the option that `kill` has for it.
@@ -32,15 +33,23 @@ impl Server {
     /// Starts one on a folder of its own, and waits until it serves.
     pub fn start(more: &[&str]) -> Server {
         let folder = tempfile::tempdir_in(".").expect("a folder on a disk");
-        let data = folder.path().join("data");
+        let mut server = Server::on(&folder.path().join("data"), more);
+        server._folder = Some(folder);
+        server
+    }
+
+    /// Starts one on the folder `data`, which outlives it, and waits until it serves.
+    pub fn on(data: &Path, more: &[&str]) -> Server {
         let data = data.to_str().expect("the path is text");
-        let usual = ["--data", data, "--shards", "2", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
-        let mut running = Running::start(&[&usual, more].concat());
+        let usual = ["--data", data, "--shards", "2", "--http", "127.0.0.1:0"];
+        let listen = ["--listen", "127.0.0.1:0"];
+        let listen = if more.contains(&"--listen") { &[][..] } else { &listen };
+        let mut running = Running::start(&[&usual, listen, more].concat());
         let shards = ["shard 0", "shard 1"].map(|shard| pid_of(&running.read_until(shard))).to_vec();
         let line = running.read_until("listens on");
         let address = line.rsplit(' ').next().expect("the address is last").trim().to_owned();
         running.read_until("ready");
-        Server { address, shards, front: pid_of(&line), running, _folder: folder }
+        Server { address, shards, front: pid_of(&line), running, _folder: None }
     }
 
     /// A new connection.

@@ -71,15 +71,15 @@ pub(crate) fn table(catalog: &Catalog, name: &ObjectName) -> Option<SystemTable>
 }
 
 /// The first number that is not PostgreSQL's own.
-const FIRST_OID: i64 = 16_384;
+pub(super) const FIRST_OID: i64 = 16_384;
 /// Numbers of views without rows of their own begin here; they are made of the name.
 const NAMED_OID: i64 = 1 << 30;
 pub(super) const PUBLIC: i64 = 2200;
 pub(super) const PG_CATALOG: i64 = 11;
 pub(super) const INFORMATION_SCHEMA: i64 = 13_000;
 pub(super) const OWNER: i64 = 10;
-/// The one role and the one database.
-pub(super) const OWNER_NAME: &str = "sakia";
+/// The first role, which everything is said to belong to, and the one database.
+pub(super) const OWNER_NAME: &str = crate::role::FIRST_ROLE;
 
 /// The number of a table or view.
 pub(super) fn object_oid(object: &Object) -> i64 {

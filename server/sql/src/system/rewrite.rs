@@ -451,6 +451,7 @@ fn call(catalog: &Catalog, function: &Function) -> Result<Option<Ast>> {
         ("current_database" | "current_catalog", []) => format!("'{OWNER_NAME}'"),
         ("current_schema", []) => "'public'".to_owned(),
         ("current_user" | "session_user" | "user" | "current_role", []) => format!("'{OWNER_NAME}'"),
+        ("current_user" | "session_user" | "current_role", [name]) => (*name).to_owned(),
         ("current_schemas", [_]) => "ARRAY['pg_catalog', 'public']".to_owned(),
         ("pg_backend_pid", [number]) => (*number).to_owned(),
         ("to_regtype", [text]) => type_by_name(text),

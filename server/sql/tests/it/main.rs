@@ -5,5 +5,6 @@ mod database;
 mod differential;
 mod errors;
 mod postgres;
+mod roles;
 mod slt;
 mod statements;

@@ -9,10 +9,11 @@ pub(super) use relations::{Constraint, constraints};
 pub(super) use types::TYPES;
 
 use super::{
-    Column, INFORMATION_SCHEMA, Made, OWNER, OWNER_NAME, PG_CATALOG, PUBLIC, b, i, index_name, indexes, made,
-    shown, t,
+    Column, FIRST_OID, INFORMATION_SCHEMA, Made, OWNER, OWNER_NAME, PG_CATALOG, PUBLIC, b, i, index_name,
+    indexes, made, shown, t,
 };
 use crate::catalog::{AccessPath, Catalog, Object};
+use crate::role::Role;
 use crate::sql_type::Element;
 use crate::sql_type::SqlType::{self, BigInt as I, Boolean as B, Integer as N, Text as T};
 use operators::expr::Literal::Null;
@@ -34,8 +35,8 @@ pub(super) fn table(catalog: &Catalog, name: &str) -> Option<Made> {
         "pg_type" => types::pg_type(),
         "pg_namespace" => pg_namespace(),
         "pg_am" => pg_am(),
-        "pg_roles" | "pg_authid" => pg_roles(),
-        "pg_user" => pg_user(),
+        "pg_roles" | "pg_authid" => pg_roles(catalog),
+        "pg_user" => pg_user(catalog),
         "pg_database" => pg_database(),
         "pg_settings" => pg_settings(),
         "pg_tables" => pg_tables(catalog),
@@ -67,38 +68,43 @@ fn pg_am() -> Made {
     made(columns, [(HEAP, "heap", "t"), (403, "btree", "i"), (HASH, "hash", "i")])
 }
 
-fn pg_roles() -> Made {
-    let columns: &[Column<()>] = &[
-        ("oid", I, |()| i(OWNER)),
-        ("rolname", T, |()| t(OWNER_NAME)),
-        ("rolsuper", B, |()| b(true)),
-        ("rolinherit", B, |()| b(true)),
-        ("rolcreaterole", B, |()| b(true)),
-        ("rolcreatedb", B, |()| b(true)),
-        ("rolcanlogin", B, |()| b(true)),
-        ("rolreplication", B, |()| b(false)),
-        ("rolconnlimit", N, |()| i(-1)),
-        ("rolpassword", T, |()| t("********")),
-        ("rolvaliduntil", T, |()| Null),
-        ("rolbypassrls", B, |()| b(false)),
-        ("rolconfig", TEXTS, |()| Null),
-    ];
-    made(columns, [()])
+fn role_oid(role: &Role) -> i64 {
+    if role.number == 0 { OWNER } else { FIRST_OID + i64::from(role.number) }
 }
 
-fn pg_user() -> Made {
-    let columns: &[Column<()>] = &[
-        ("usename", T, |()| t(OWNER_NAME)),
-        ("usesysid", I, |()| i(OWNER)),
-        ("usecreatedb", B, |()| b(true)),
-        ("usesuper", B, |()| b(true)),
-        ("userepl", B, |()| b(false)),
-        ("usebypassrls", B, |()| b(false)),
-        ("passwd", T, |()| t("********")),
-        ("valuntil", T, |()| Null),
-        ("useconfig", TEXTS, |()| Null),
+/// The roles; nobody is shown what is kept of a password.
+fn pg_roles(catalog: &Catalog) -> Made {
+    let columns: &[Column<&Role>] = &[
+        ("oid", I, |role| i(role_oid(role))),
+        ("rolname", T, |role| t(role.name.as_str())),
+        ("rolsuper", B, |role| b(role.is_superuser)),
+        ("rolinherit", B, |_| b(true)),
+        ("rolcreaterole", B, |role| b(role.is_superuser)),
+        ("rolcreatedb", B, |role| b(role.is_superuser)),
+        ("rolcanlogin", B, |role| b(role.can_login)),
+        ("rolreplication", B, |_| b(false)),
+        ("rolconnlimit", N, |_| i(-1)),
+        ("rolpassword", T, |_| t("********")),
+        ("rolvaliduntil", T, |_| Null),
+        ("rolbypassrls", B, |_| b(false)),
+        ("rolconfig", TEXTS, |_| Null),
     ];
-    made(columns, [()])
+    made(columns, catalog.roles().iter())
+}
+
+fn pg_user(catalog: &Catalog) -> Made {
+    let columns: &[Column<&Role>] = &[
+        ("usename", T, |role| t(role.name.as_str())),
+        ("usesysid", I, |role| i(role_oid(role))),
+        ("usecreatedb", B, |role| b(role.is_superuser)),
+        ("usesuper", B, |role| b(role.is_superuser)),
+        ("userepl", B, |_| b(false)),
+        ("usebypassrls", B, |_| b(false)),
+        ("passwd", T, |_| t("********")),
+        ("valuntil", T, |_| Null),
+        ("useconfig", TEXTS, |_| Null),
+    ];
+    made(columns, catalog.roles().iter().filter(|role| role.can_login))
 }
 
 fn pg_database() -> Made {
