@@ -99,7 +99,13 @@ pub struct ClientOptions {
     /// Folder of the Unix socket, which nobody else may enter; `socket` in the data folder when not given.
     #[arg(long, value_name = "FOLDER")]
     pub socket_folder: Option<PathBuf>,
-    /// Listen beyond this machine although connections are not encrypted, and anybody is let in unless a role has a password.
+    /// PEM file of the server's certificate, followed by those between it and one that clients know.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of the certificate's private key, which nobody else may be able to read.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Listen beyond this machine although connections need not be encrypted, and anybody is let in unless a role has a password.
     #[arg(long)]
     pub insecure: bool,
     /// Most connections of one front at a time.
@@ -122,21 +128,39 @@ pub struct FrontOptions {
 }
 
 impl ClientOptions {
-    /// Refuses to listen where strangers can connect, unless that was said to be meant.
-    pub fn check_exposure(&self) -> Result<(), Error> {
-        self.listen.iter().try_for_each(|address| self.check_address(*address))
+    /// The first address at which strangers can connect.
+    pub fn exposed(&self) -> Option<SocketAddr> {
+        self.listen.iter().copied().find(|address| is_exposed(*address))
     }
 
-    fn check_address(&self, address: SocketAddr) -> Result<(), Error> {
-        if self.insecure || address.ip().is_loopback() { Ok(()) } else { Err(Error::Exposed { address }) }
+    /// Refuses to listen where strangers can connect if they could read along, unless that was said to be meant.
+    pub fn check_exposure(&self) -> Result<(), Error> {
+        match self.exposed() {
+            Some(address) if !self.insecure && self.tls().is_none() => Err(Error::Exposed { address }),
+            _ => Ok(()),
+        }
     }
+
+    /// The files of the certificate and of its key.
+    pub fn tls(&self) -> Option<(PathBuf, PathBuf)> {
+        self.tls_cert.clone().zip(self.tls_key.clone())
+    }
+}
+
+fn is_exposed(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
 }
 
 impl ServeOptions {
     /// Refuses to listen where strangers can connect, unless that was said to be meant.
     pub fn check_exposure(&self) -> Result<(), Error> {
         self.clients.check_exposure()?;
-        if self.no_http { Ok(()) } else { self.clients.check_address(self.http) }
+        let is_served = !self.no_http && is_exposed(self.http);
+        if is_served && !self.clients.insecure {
+            Err(Error::ExposedHttp { address: self.http })
+        } else {
+            Ok(())
+        }
     }
 
     /// The arguments of the process that answers over HTTP, if there is to be one.
@@ -161,6 +185,10 @@ impl ServeOptions {
             arguments.extend(["--connections".to_owned(), self.clients.connections.to_string()]);
             if self.clients.insecure {
                 arguments.push("--insecure".to_owned());
+            }
+            if let Some((certificate, key)) = self.clients.tls() {
+                arguments.extend(["--tls-cert".to_owned(), certificate.display().to_string()]);
+                arguments.extend(["--tls-key".to_owned(), key.display().to_string()]);
             }
             if self.fronts > 1 {
                 arguments.push("--shared".to_owned());
@@ -341,6 +369,8 @@ mod tests {
             "sakia demo --no-kill --kill-every 3",
             "sakia demo --copy --pace 100",
             "sakia --shards 2 doctor",
+            "sakia --tls-cert c.pem",
+            "sakia --tls-key k.pem",
         ] {
             assert!(parse(line).is_err(), "{line} was accepted");
         }

@@ -70,14 +70,43 @@ pub enum Error {
         /// What is wrong with it.
         source: tokio_postgres::Error,
     },
-    /// Everybody on the way could read along; give `--insecure` if that is meant, or listen on this machine alone.
+    /// Everybody on the way could read along; the message says what to give.
     #[error(
-        "cannot listen on {address}: connections are not encrypted, and anybody is let in unless a role has a password, \
-         so only addresses of this machine are listened on unless --insecure is given"
+        "cannot listen on {address}: other machines can connect there, and everybody on the way could read along\n  \
+         give --tls-cert FILE and --tls-key FILE, or --insecure if whoever reaches it may read and write everything"
     )]
     Exposed {
         /// As it was given.
         address: std::net::SocketAddr,
+    },
+    /// HTTP has neither encryption nor passwords; give `--insecure`, or listen on this machine alone.
+    #[error(
+        "cannot answer over HTTP on {address}: other machines can connect there, and HTTP has neither encryption nor passwords\n  \
+         give an address of this machine, --no-http, or --insecure if whoever reaches it may see health and figures"
+    )]
+    ExposedHttp {
+        /// As it was given.
+        address: std::net::SocketAddr,
+    },
+    /// Nobody could log in from another machine; make a role first.
+    #[error(
+        "cannot listen on {address}: other machines can connect there, and no role can log in with a password\n  \
+         start without --listen, run CREATE ROLE admin SUPERUSER LOGIN PASSWORD '...', and start again with it; or give \
+         --insecure if whoever reaches it may read and write everything"
+    )]
+    NoPassword {
+        /// As it was given.
+        address: std::net::SocketAddr,
+    },
+    /// The file of a certificate or of a key is not what it should be; the message says what to do.
+    #[error("{} {what}\n  {advice}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+        /// What to do about it.
+        advice: String,
     },
     /// A process that serves clients did not come up; what it printed says why.
     #[error("a front has ended instead of serving: {end}")]

@@ -12,6 +12,7 @@ use crate::cli::ServeOptions;
 use crate::doctor;
 use crate::error::Error;
 use crate::signals::{Stop, signal_name};
+use crate::wire;
 
 /// How often the loop looks for news.
 const TICK: Duration = Duration::from_millis(200);
@@ -19,6 +20,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// Serves until SIGTERM or SIGINT.
 pub fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
     options.check_exposure()?;
+    wire::check_tls(options.clients.tls().as_ref())?;
     doctor::require_startable()?;
     let stop = Stop::listen()?;
     let mut start = Options::new(&options.data, options.shards.unwrap_or_else(doctor::core_count));
@@ -41,11 +43,28 @@ pub fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
             return Ok(ExitCode::SUCCESS);
         }
     }
+    if let Err(error) = check_passwords(options) {
+        supervisor.stop();
+        return Err(error);
+    }
     announce(options, &start, &supervisor);
     watch(&supervisor, &stop);
     supervisor.stop();
     println!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses to go on where strangers can connect and nobody could log in. Until it is known they are turned away.
+fn check_passwords(options: &ServeOptions) -> Result<(), Error> {
+    let Some(address) = options.clients.exposed() else { return Ok(()) };
+    if options.clients.insecure {
+        eprintln!(
+            "warning: --insecure: whoever reaches {address} can connect without encryption, and reads and writes \
+             everything unless a role has a password"
+        );
+        return Ok(());
+    }
+    if wire::has_passwords(&options.data)? { Ok(()) } else { Err(Error::NoPassword { address }) }
 }
 
 /// The processes beside the shards: those that serve clients, then the one that answers over HTTP.

@@ -1,9 +1,5 @@
 //! Who a client is, and whether it is let in.
-//!
-//! | it comes by | no role has a password | some role has |
-//! |---|---|---|
-//! | the Unix socket, as the server's own user or as root | let in, may do everything | the same: so nobody locks himself out |
-//! | anything else | let in, may do everything | SCRAM-SHA-256 |
+//! Who has to prove it is said in [`entrance`](super::entrance).
 //!
 //! Sessions stay what they were let in as: a password that is set, changed or taken away is for those that come later.
 //! Whether a role is a superuser is looked up whenever it matters.
@@ -16,8 +12,10 @@ use sql::{Catalog, SqlError};
 use super::connection::End;
 use super::database::Database;
 use super::decode::Reader;
+use super::entrance::{Entrance, Peer};
 use super::scram::{self, Binding, Conversation};
 use super::stream::{Input, Io, Place};
+use super::tls::Tls;
 
 /// Longest message of a client that has not proved who it is; usual are 200 bytes.
 const MESSAGE_BYTES_MAX: usize = 1024;
@@ -30,23 +28,6 @@ const OK: u32 = 0;
 const SASL: u32 = 10;
 const SASL_CONTINUE: u32 = 11;
 const SASL_FINAL: u32 = 12;
-
-/// Where a client comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
-    /// The user that the server runs as, or root, by the Unix socket.
-    Owner,
-    /// Anybody else whom the address that is listened on lets through.
-    Anybody,
-}
-
-impl Peer {
-    /// Of a connection by the Unix socket of a process of user `user`.
-    pub fn of_user(user: Option<u32>) -> Peer {
-        let own = rustix::process::geteuid().as_raw();
-        if user == Some(own) || user == Some(0) { Peer::Owner } else { Peer::Anybody }
-    }
-}
 
 /// Whom a session is of.
 #[derive(Debug, Clone)]
@@ -88,6 +69,7 @@ impl Who {
 /// 28P01 if it is not, 28000 if it may not come in, 08P01 if it does not speak the protocol.
 pub async fn authenticate(
     database: &Database,
+    entrance: &Entrance,
     io: &mut Io,
     input: &mut Input,
     peer: Peer,
@@ -95,21 +77,23 @@ pub async fn authenticate(
 ) -> Result<Who, End> {
     database.refresh()?;
     let asks = database.catalog.borrow().roles().ask_for_passwords();
-    let is_trusted = match peer {
-        Peer::Owner => true,
-        Peer::Anybody => !asks,
-    };
-    let role = match is_trusted {
+    let end_point = entrance.tls().filter(|_| io.is_encrypted()).and_then(Tls::end_point);
+    let role = match entrance.trusts(peer, asks) {
         true => None,
-        false => Some(prove(database, io, input, &name).await?),
+        false => Some(prove(database, io, input, &name, Binding(end_point)).await?),
     };
     io.out.authentication(OK, &[]);
     Ok(Who { name, role })
 }
 
 /// A conversation by which a client proves that it knows the password of the role `name`; the role's number.
-async fn prove(database: &Database, io: &mut Io, input: &mut Input, name: &str) -> Result<u32, End> {
-    let binding = Binding(None);
+async fn prove(
+    database: &Database,
+    io: &mut Io,
+    input: &mut Input,
+    name: &str,
+    binding: Binding<'_>,
+) -> Result<u32, End> {
     let mut offered = Vec::new();
     for mechanism in binding.mechanisms() {
         offered.extend(mechanism.bytes().chain([0]));

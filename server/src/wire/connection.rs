@@ -6,9 +6,9 @@ use std::rc::Rc;
 use sql::SqlError;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::authenticate::Peer;
 use super::database::Database;
 use super::decode::{self, MESSAGE_BYTES_MAX};
+use super::entrance::{Entrance, Peer};
 use super::session::Session;
 use super::startup::{self, STARTUP_TIME_MAX};
 use super::stream::{Input, Io, Place, Stream};
@@ -37,10 +37,16 @@ impl From<SqlError> for End {
 }
 
 /// Serves a client until either side ends it. `starting` is given back when the client has proved who it is.
-pub async fn serve(database: Rc<Database>, stream: Stream, peer: Peer, starting: OwnedSemaphorePermit) {
+pub async fn serve(
+    database: Rc<Database>,
+    entrance: Rc<Entrance>,
+    stream: Stream,
+    peer: Peer,
+    starting: OwnedSemaphorePermit,
+) {
     let mut io = Io::new(stream);
     let mut input = Input::new();
-    let started = startup::start(&database, &mut io, &mut input, peer);
+    let started = startup::start(&database, &entrance, &mut io, &mut input, peer);
     let started = tokio::time::timeout(STARTUP_TIME_MAX, started).await;
     if matches!(started, Ok(Ok(_))) {
         drop(starting);
@@ -55,6 +61,7 @@ pub async fn serve(database: Rc<Database>, stream: Stream, peer: Peer, starting:
         // The client may be gone already; then nobody needs to be told.
         let _ = io.flush().await;
     }
+    io.finish().await;
 }
 
 async fn talk(session: &mut Session, io: &mut Io, input: &mut Input) -> Result<(), End> {

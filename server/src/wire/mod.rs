@@ -29,6 +29,7 @@ mod database;
 mod decode;
 mod define;
 mod encode;
+mod entrance;
 mod execute;
 mod overlay;
 mod pipeline;
@@ -45,6 +46,7 @@ mod startup;
 mod statement;
 mod stream;
 mod tag;
+mod tls;
 mod transaction;
 
 use std::io::Write;
@@ -60,8 +62,8 @@ use tokio::task::LocalSet;
 
 use crate::cli::FrontOptions;
 use crate::error::Error;
-use authenticate::Peer;
 use database::Database;
+use entrance::{Entrance, Peer};
 use stream::Stream;
 
 /// Connections that may wait to be accepted.
@@ -82,6 +84,10 @@ pub struct Options {
     pub is_shared: bool,
     /// The folder of its Unix socket, if it has one.
     pub socket_folder: Option<PathBuf>,
+    /// The files of its certificate and of its key, if it has any.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Whether clients from other machines are treated as those of this one.
+    pub is_insecure: bool,
     /// Most connections at a time.
     pub connections_max: usize,
 }
@@ -90,6 +96,8 @@ impl From<FrontOptions> for Options {
     fn from(options: FrontOptions) -> Options {
         Options {
             data: options.data,
+            tls: options.clients.tls(),
+            is_insecure: options.clients.insecure,
             listen: options.clients.listen,
             is_shared: options.shared,
             socket_folder: options.clients.socket_folder,
@@ -109,6 +117,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(system("no event loop can be made"))?;
+    let entrance = Rc::new(Entrance::open(options.tls.as_ref(), options.is_insecure)?);
     let front = Front::connect(&options.data)?;
     let database = Database::open(front, options.connections_max)
         .map_err(|error| Error::Catalogue(error.to_string()))?;
@@ -118,17 +127,38 @@ pub fn run(options: &Options) -> Result<(), Error> {
             let listener = tcp_listener(*address, options.is_shared)
                 .map_err(|source| Error::Listen { address: address.to_string(), source })?;
             addresses.extend(listener.local_addr().ok());
-            tokio::task::spawn_local(accept_tcp(database.clone(), listener));
+            tokio::task::spawn_local(accept_tcp(database.clone(), entrance.clone(), listener));
         }
         if let Some(folder) = &options.socket_folder {
             let listener = unix_listener(folder, addresses.first().map_or(0, SocketAddr::port))?;
-            tokio::task::spawn_local(accept_unix(database.clone(), listener));
+            tokio::task::spawn_local(accept_unix(database.clone(), entrance.clone(), listener));
         }
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         // Whoever started this reads one line; if nobody does, the line is for nobody.
         let _ = writeln!(std::io::stdout(), "{}", addresses.join(", "));
         database.pump.clone().run().await.map_err(Error::from)
     })
+}
+
+/// Whether a role of the database that serves from the folder `data` can log in with a password.
+///
+/// # Errors
+///
+/// The database cannot be joined, or its catalogue cannot be read.
+pub fn has_passwords(data: &Path) -> Result<bool, Error> {
+    let database = Database::open(Front::connect(data)?, 0);
+    let database = database.map_err(|error| Error::Catalogue(error.to_string()))?;
+    let catalog = database.catalog.borrow();
+    Ok(catalog.roles().ask_for_passwords())
+}
+
+/// Says what is wrong with the files of a certificate and its key, if anything is.
+///
+/// # Errors
+///
+/// What is wrong with them.
+pub fn check_tls(files: Option<&(PathBuf, PathBuf)>) -> Result<(), Error> {
+    Entrance::open(files, false).map(|_| ())
 }
 
 fn tcp_listener(address: SocketAddr, is_shared: bool) -> std::io::Result<TcpListener> {
@@ -157,29 +187,30 @@ fn unix_listener(folder: &Path, port: u16) -> Result<UnixListener, Error> {
     UnixListener::bind(&path).map_err(failed("cannot listen in"))
 }
 
-async fn accept_tcp(database: Rc<Database>, listener: TcpListener) {
+async fn accept_tcp(database: Rc<Database>, entrance: Rc<Entrance>, listener: TcpListener) {
     let starting = Arc::new(Semaphore::new(STARTING_COUNT_MAX));
     loop {
         let place = place(&starting).await;
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 // Answers leave in whole batches already.
                 let _ = stream.set_nodelay(true);
-                serve(&database, Stream::Tcp(stream), Peer::Anybody, place);
+                let peer = Peer::of_address(address.ip());
+                serve(&database, &entrance, Stream::Tcp(stream), peer, place);
             }
             Err(_) => wait_for_room().await,
         }
     }
 }
 
-async fn accept_unix(database: Rc<Database>, listener: UnixListener) {
+async fn accept_unix(database: Rc<Database>, entrance: Rc<Entrance>, listener: UnixListener) {
     let starting = Arc::new(Semaphore::new(STARTING_COUNT_MAX));
     loop {
         let place = place(&starting).await;
         match listener.accept().await {
             Ok((stream, _)) => {
                 let user = stream.peer_cred().ok().map(|peer| peer.uid());
-                serve(&database, Stream::Unix(stream), Peer::of_user(user), place);
+                serve(&database, &entrance, Stream::Unix(stream), Peer::of_user(user), place);
             }
             Err(_) => wait_for_room().await,
         }
@@ -191,8 +222,15 @@ async fn place(starting: &Arc<Semaphore>) -> OwnedSemaphorePermit {
     starting.clone().acquire_owned().await.expect("it is never closed")
 }
 
-fn serve(database: &Rc<Database>, stream: Stream, peer: Peer, place: OwnedSemaphorePermit) {
-    tokio::task::spawn_local(connection::serve(database.clone(), stream, peer, place));
+fn serve(
+    database: &Rc<Database>,
+    entrance: &Rc<Entrance>,
+    stream: Stream,
+    peer: Peer,
+    place: OwnedSemaphorePermit,
+) {
+    let (database, entrance) = (database.clone(), entrance.clone());
+    tokio::task::spawn_local(connection::serve(database, entrance, stream, peer, place));
 }
 
 /// Accepting fails when descriptors run out; trying at once again would only burn the time in which some are closed.

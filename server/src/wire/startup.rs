@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use sql::SqlError;
 
-use super::authenticate::{Peer, authenticate};
+use super::authenticate::authenticate;
 use super::cancel::Interrupt;
 use super::connection::End;
 use super::database::Database;
 use super::decode::{self, Reader, STARTUP_BYTES_MAX};
+use super::entrance::{Entrance, Peer};
 use super::scram;
 use super::session::Session;
 use super::settings::Settings;
-use super::stream::{Input, Io};
+use super::stream::{Input, Io, Stream};
 
 /// How long a client may take until it has proved who it is. Clients that ask a person for a password connect anew with it.
 pub const STARTUP_TIME_MAX: Duration = Duration::from_secs(10);
@@ -31,11 +32,13 @@ struct Greeting {
 /// Brings a connection to its first statement; none if it only asked for something to be cancelled.
 pub async fn start(
     database: &Rc<Database>,
+    entrance: &Entrance,
     io: &mut Io,
     input: &mut Input,
     peer: Peer,
 ) -> Result<Option<Session>, End> {
-    let Some(mut greeting) = greeting(database, io, input).await? else { return Ok(None) };
+    let Some(mut greeting) = greeting(database, entrance, io, input).await? else { return Ok(None) };
+    entrance.check_encryption(peer, io.is_encrypted())?;
     if let Some((minor, options)) = greeting.wants_more {
         io.out.message(b'v', |out| {
             out.extend(minor.to_be_bytes());
@@ -45,7 +48,7 @@ pub async fn start(
             }
         });
     }
-    let who = authenticate(database, io, input, peer, greeting.user).await?;
+    let who = authenticate(database, entrance, io, input, peer, greeting.user).await?;
     greeting.settings.identify(&who.name, who.is_superuser(&database.catalog.borrow()));
     // Whoever knows the secret can break off what the session does.
     let secret = u32::from_ne_bytes(scram::random()?);
@@ -61,12 +64,17 @@ pub async fn start(
     Ok(Some(session))
 }
 
-async fn greeting(database: &Database, io: &mut Io, input: &mut Input) -> Result<Option<Greeting>, End> {
+async fn greeting(
+    database: &Database,
+    entrance: &Entrance,
+    io: &mut Io,
+    input: &mut Input,
+) -> Result<Option<Greeting>, End> {
     for _ in 0..NEGOTIATION_COUNT_MAX {
         let place = packet(io, input).await?;
         let mut reader = Reader(input.at(place));
         match reader.word()? {
-            decode::TLS | decode::GSS => {
+            code @ (decode::TLS | decode::GSS) => {
                 // What came before the answer could be from anybody, so it must not be read as if it had been encrypted.
                 if !input.rest().is_empty() {
                     return Err(End::Fatal(SqlError::new(
@@ -74,8 +82,13 @@ async fn greeting(database: &Database, io: &mut Io, input: &mut Input) -> Result
                         "received unencrypted data after a request for encryption",
                     )));
                 }
-                io.out.bytes.push(b'N');
+                let tls =
+                    entrance.tls().filter(|_| code == decode::TLS && matches!(io.stream, Stream::Tcp(_)));
+                io.out.bytes.push(if tls.is_some() { b'S' } else { b'N' });
                 io.flush().await?;
+                if let Some(tls) = tls {
+                    io.encrypt(tls).await?;
+                }
             }
             decode::CANCEL => {
                 let (session, secret) = (reader.word()?, reader.word()?);

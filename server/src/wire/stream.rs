@@ -3,16 +3,22 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 use super::encode::Output;
+use super::tls::Tls;
 
 /// Bytes that are read at once, and that the buffer keeps.
 const READ_BYTES: usize = 16 << 10;
 /// Output that leaves although more is to come.
 pub const OUTPUT_BYTES_FULL: usize = 64 << 10;
+
+/// How long the last bytes to a client may take.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// What a client is connected by.
 #[derive(Debug)]
@@ -21,6 +27,10 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+    /// TCP, encrypted.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// TCP that is being encrypted, or failed to be. Nothing can be read or written.
+    Changing,
 }
 
 macro_rules! with_stream {
@@ -28,6 +38,8 @@ macro_rules! with_stream {
         match $stream.get_mut() {
             Stream::Tcp($inner) => $act,
             Stream::Unix($inner) => $act,
+            Stream::Tls($inner) => $act,
+            Stream::Changing => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     };
 }
@@ -69,6 +81,33 @@ impl Io {
     /// A connection with nothing to go out.
     pub fn new(stream: Stream) -> Io {
         Io { stream, out: Output::default() }
+    }
+
+    /// Goes on encrypted, if the connection is plain TCP.
+    ///
+    /// # Errors
+    ///
+    /// The client does not want to, or the connection is broken.
+    pub async fn encrypt(&mut self, tls: &Tls) -> io::Result<()> {
+        assert!(self.out.bytes.is_empty(), "what was to go out in the clear has gone");
+        self.stream = match std::mem::replace(&mut self.stream, Stream::Changing) {
+            Stream::Tcp(stream) => Stream::Tls(Box::new(tls.accept(stream).await?)),
+            other => other,
+        };
+        Ok(())
+    }
+
+    /// Whether nobody on the way can read along.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// Tells the client that nothing more comes, where that is not seen from the end of the connection alone.
+    pub async fn finish(&mut self) {
+        if self.is_encrypted() {
+            // A client that does not read is left alone.
+            let _ = tokio::time::timeout(FAREWELL_TIME_MAX, self.stream.shutdown()).await;
+        }
     }
 
     /// Sends all that is to go out.

@@ -4,3 +4,4 @@ mod raw;
 mod roles;
 mod server;
 mod startup;
+mod tls;
