@@ -64,7 +64,11 @@ public class WithJdbc {
     static Connection connect(String... options) throws SQLException {
         URI url = URI.create(System.getenv("DATABASE_URL"));
         Properties properties = new Properties();
-        properties.put("user", url.getUserInfo().split(":")[0]);
+        String[] user = url.getUserInfo().split(":");
+        properties.put("user", user[0]);
+        if (user.length > 1) {
+            properties.put("password", user[1]);
+        }
         for (int at = 0; at < options.length; at += 2) {
             properties.put(options[at], options[at + 1]);
         }

@@ -215,9 +215,12 @@ pub struct DoctorOptions {
 /// Options of `sakia sql`.
 #[derive(Debug, Args)]
 pub struct SqlOptions {
-    /// Where the server listens, as a URL or as `host=... port=... user=...`.
+    /// Where the server listens, as a URL or as `host=... port=... user=...`. A password comes from there or from PGPASSWORD.
     #[arg(default_value = URL_DEFAULT)]
     pub url: String,
+    /// Encrypt, and go on only if the server has a certificate of this PEM file, or one that an authority in it gave.
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
     /// Run these statements and end; may be given several times.
     #[arg(short, long, value_name = "SQL")]
     pub command: Vec<String>,

@@ -64,6 +64,11 @@ pub enum Error {
         /// Why.
         source: tokio_postgres::Error,
     },
+    /// Encryption without knowing for whom keeps nothing secret; say by what the server is known.
+    #[error(
+        "sslmode=require needs --tls-ca FILE: the server's certificate, or that of the authority that gave it"
+    )]
+    NoAuthority,
     /// The address of a server is neither a URL nor a list of words such as `host=...`.
     #[error("the server's address cannot be read: {}", reason(source))]
     Url {

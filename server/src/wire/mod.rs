@@ -49,6 +49,8 @@ mod tag;
 mod tls;
 mod transaction;
 
+pub use tls::{certificates, end_point};
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -54,7 +54,8 @@ fn tell(io: &mut Io, before: bool, after: bool) {
         (true, false) => io.out.notice(
             "WARNING",
             "01000",
-            "no role can log in with a password any more: connections from this machine are let in without one",
+            "no role can log in with a password any more: connections from this machine are let in without one, and with \
+             --insecure all are",
         ),
         _ => {}
     }

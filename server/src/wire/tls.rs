@@ -39,7 +39,7 @@ impl Tls {
     ///
     /// A file that cannot be read, is not what it should be, or is a key that others can read.
     pub fn load(certificate: &Path, key: &Path) -> Result<Tls, Error> {
-        let chain = certificates(certificate)?;
+        let chain = certificates(certificate, "--tls-cert")?;
         let secret = private_key(key)?;
         let end_point = end_point(&chain[0]);
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -85,12 +85,17 @@ fn wrong(path: &Path, what: impl Into<String>, advice: impl Into<String>) -> Err
     Error::Tls { path: path.to_owned(), what: what.into(), advice: advice.into() }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let (bytes, _) = read(path, "--tls-cert")?;
+/// The certificates in a file that was given by `option`; there is one at least.
+///
+/// # Errors
+///
+/// What is wrong with the file.
+pub fn certificates(path: &Path, option: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let (bytes, _) = read(path, option)?;
     let advice =
-        "--tls-cert takes a PEM file with BEGIN CERTIFICATE in it, the server's own certificate first";
+        format!("{option} takes a PEM file with BEGIN CERTIFICATE in it, the server's own certificate first");
     let chain: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let chain = chain.map_err(|error| wrong(path, format!("is damaged: {error}"), advice))?;
+    let chain = chain.map_err(|error| wrong(path, format!("is damaged: {error}"), advice.as_str()))?;
     if chain.is_empty() {
         return Err(wrong(path, "has no certificate in it", advice));
     }

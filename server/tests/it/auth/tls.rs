@@ -122,7 +122,17 @@ fn encrypted_connections_are_like_plain_ones() {
         let wrong = by_tls(&server, &files, "ann", "b").await.expect_err("another password");
         assert_eq!(code(&wrong), "28P01");
         assert_eq!(code(&by_tls(&server, &files, "eve", "a").await.expect_err("nobody")), "28P01");
+        let shell = |certificate: &Path, more: &[&str]| {
+            let url = format!("postgres://ann@localhost:{}/any", server.port());
+            let ca = certificate.to_str().expect("it is text");
+            let mut command = process::sakia(&[&["sql", &url, "--tls-ca", ca], more].concat());
+            command.env("PGPASSWORD", "a").output().expect("it runs")
+        };
+        let output = shell(&files.certificate, &["-c", "SELECT session_user"]);
+        assert!(process::printed(&output).contains("ann"), "{}", process::complained(&output));
         let stranger = Files::make(&data);
+        let output = shell(&stranger.certificate, &["-c", "SELECT 1"]);
+        assert!(process::complained(&output).contains("certificate"), "{}", process::complained(&output));
         by_tls(&server, &stranger, "ann", "a").await.expect_err("the server's certificate is another one");
         server.stop();
     });

@@ -3,16 +3,20 @@
 //! It speaks the Postgres wire like any other client, so it can do nothing that they cannot. Statements come from `-c`,
 //! from a file, or from the standard input: line by line with a prompt at a terminal, otherwise as one script.
 
+mod tls;
+
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
-use tokio_postgres::config::Host;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, SimpleQueryMessage, Socket};
 
 use crate::cli::SqlOptions;
 use crate::error::Error;
+use tls::Tls;
 
 /// Columns wider than this are cut on a terminal's table; what is printed elsewhere is whole.
 const CELL_CHARACTERS_MAX: usize = 200;
@@ -21,7 +25,8 @@ const CELL_CHARACTERS_MAX: usize = 200;
 pub fn run(options: &SqlOptions) -> Result<ExitCode, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Error::System { what: "no event loop", source })?;
-    let shell = Shell { client: connect(&runtime, options)?, runtime };
+    let tls = options.tls_ca.as_deref().map(Tls::load).transpose()?;
+    let shell = Shell { client: connect(&runtime, options, tls.as_ref())?, runtime, tls };
     let passed = match (&options.command[..], &options.file) {
         ([], None) if std::io::stdin().is_terminal() => shell.talk()?,
         ([], None) => shell.script(&read_stdin()?),
@@ -33,16 +38,28 @@ pub fn run(options: &SqlOptions) -> Result<ExitCode, Error> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn connect(runtime: &Runtime, options: &SqlOptions) -> Result<Client, Error> {
+fn connect(runtime: &Runtime, options: &SqlOptions, tls: Option<&Tls>) -> Result<Client, Error> {
     let mut config = options.url.parse::<Config>().map_err(|source| Error::Url { source })?;
     if config.get_password().is_none()
         && let Some(password) = std::env::var_os("PGPASSWORD")
     {
         config.password(password.as_encoded_bytes());
     }
-    let refused = |source| Error::Connect { server: server(&config), source };
+    match tls {
+        Some(tls) => open(runtime, config.ssl_mode(SslMode::Require), tls.clone()),
+        None if config.get_ssl_mode() == SslMode::Require => Err(Error::NoAuthority),
+        None => open(runtime, &config, NoTls),
+    }
+}
+
+fn open<T>(runtime: &Runtime, config: &Config, tls: T) -> Result<Client, Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let refused = |source| Error::Connect { server: server(config), source };
     runtime.block_on(async {
-        let (client, mut connection) = config.connect(NoTls).await.map_err(refused)?;
+        let (client, mut connection) = config.connect(tls).await.map_err(refused)?;
         tokio::task::spawn(async move {
             // The end of the connection shows in the statement that waits for an answer.
             while let Some(Ok(message)) =
@@ -86,6 +103,8 @@ fn read_stdin() -> Result<String, Error> {
 struct Shell {
     runtime: Runtime,
     client: Client,
+    /// How it is encrypted, if it is.
+    tls: Option<Tls>,
 }
 
 impl Shell {
@@ -119,7 +138,11 @@ impl Shell {
                 answer = self.client.simple_query(sql) => answer,
                 () = interrupted() => {
                     // If the request to cancel does not arrive, the statement just goes on.
-                    let _ = self.client.cancel_token().cancel_query(NoTls).await;
+                    let token = self.client.cancel_token();
+                    let _ = match &self.tls {
+                        Some(tls) => token.cancel_query(tls.clone()).await,
+                        None => token.cancel_query(NoTls).await,
+                    };
                     eprintln!("cancelled");
                     Ok(Vec::new())
                 }
