@@ -12,11 +12,12 @@ use crate::sql_type::SqlType;
 use crate::text;
 use crate::typed::{Ty, Typed, cast};
 use operators::expr::{Expr, Literal};
-use operators::{RowBuilder, Rows, TableId, WriteKind};
+use operators::{Row, RowBuilder, Rows, TableId, WriteKind};
 use sqlparser::ast::{
     Assignment, AssignmentTarget, ConflictTarget, Expr as Ast, Insert, OnConflictAction, OnInsert, SetExpr,
     Spanned, TableObject, Value,
 };
+use std::collections::HashSet;
 
 /// What becomes of an inserted row whose key is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub struct Write {
     /// What becomes of rows whose keys are there.
     pub conflict: Conflict,
     columns: Vec<ColumnDef>,
+    key: Vec<u16>,
     /// One cell a column; none takes the default.
     rows: Vec<Vec<Option<Cell>>>,
     parameters: Vec<SqlType>,
@@ -46,10 +48,16 @@ pub struct Write {
 
 impl Write {
     /// The rows, checked against the columns.
+    ///
+    /// # Errors
+    ///
+    /// A value that its column does not take; 21000 if two rows that replace others have the same key.
     pub fn rows(&self, context: &Context<'_>) -> Result<Rows> {
         check_parameters(&self.parameters, context)?;
         let mut rows = Rows::new();
         let mut builder = RowBuilder::new();
+        let mut keys = HashSet::new();
+        let may_clash = self.conflict == Conflict::Replace && self.rows.len() > 1;
         for cells in &self.rows {
             builder.start(self.columns.len());
             for (column, cell) in self.columns.iter().zip(cells) {
@@ -59,10 +67,31 @@ impl Write {
                 };
                 builder.push(checked(&self.name, column, value)?.datum());
             }
-            rows.push(builder.finish());
+            let row = builder.finish();
+            if may_clash && !keys.insert(key_of(row, &self.key, &self.columns)) {
+                return Err(changed_twice());
+            }
+            rows.push(row);
         }
         Ok(rows)
     }
+}
+
+/// The key of a row, as a row of its own.
+pub(crate) fn key_of(row: Row<'_>, key: &[u16], columns: &[ColumnDef]) -> Vec<u8> {
+    let mut builder = RowBuilder::new();
+    builder.start(key.len());
+    for at in key {
+        let at = usize::from(*at);
+        builder.copy(row, at, columns[at].ty.engine().in_tail());
+    }
+    builder.finish().bytes_all().to_vec()
+}
+
+/// What ON CONFLICT DO UPDATE fails with where two new rows have the same key.
+pub(crate) fn changed_twice() -> SqlError {
+    SqlError::new("21000", "ON CONFLICT DO UPDATE command cannot affect row a second time")
+        .hint("Two of the rows to be inserted have the same key.")
 }
 
 /// A value as the column takes it.
@@ -146,6 +175,7 @@ pub(crate) fn insert(catalog: &Catalog, insert: &Insert, parameters: &Parameters
         kind: if conflict == Conflict::Replace { WriteKind::Upsert } else { WriteKind::Insert },
         conflict,
         columns: object.columns.clone(),
+        key,
         rows: exprs
             .iter()
             .map(|row| row.iter().map(cell).collect::<Result<Vec<_>>>())

@@ -58,6 +58,17 @@ fn statements_prepared_and_not() {
             };
             assert_eq!(found, expected, "story {key}");
         }
+        // A row is replaced once by one statement.
+        let upsert = "INSERT INTO votes VALUES ($1, 'zoe'), ($2, 'zoe') ON CONFLICT (story, who) DO NOTHING";
+        assert_eq!(client.execute(upsert, &[&9i64, &9i64]).await.expect("the second is passed over"), 1);
+        client.batch_execute("CREATE TABLE last (k bigint PRIMARY KEY, v text)").await.expect("defined");
+        let upsert =
+            "INSERT INTO last VALUES ($1, 'a'), ($2, 'b') ON CONFLICT (k) DO UPDATE SET v = excluded.v";
+        let upsert = client.prepare(upsert).await.expect("prepared");
+        assert_eq!(client.execute(&upsert, &[&1i64, &2i64]).await.expect("two keys"), 2);
+        let error = client.execute(&upsert, &[&3i64, &3i64]).await.expect_err("the same key");
+        assert_eq!(code(&error), "21000");
+        assert_eq!(rows(&client, "SELECT k, v FROM last ORDER BY k").await, ["1,a", "2,b"]);
         // A dropped view makes the statement fail, and nothing else.
         client.batch_execute("DROP MATERIALIZED VIEW counts").await.expect("dropped");
         assert_eq!(code(&client.query(&select, &[&1i64]).await.expect_err("it is gone")), "42P01");

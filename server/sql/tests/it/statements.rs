@@ -68,6 +68,12 @@ fn writes() {
     )
     .expect("replaces");
     check(&mut db, "SELECT weight FROM counts WHERE story = 1", "11");
+    // No row is replaced by two rows of one statement, also where they differ only in what parameters say.
+    let twice = "INSERT INTO votes VALUES ($1, 1, 5), ($2, 1, 6) ON CONFLICT (story, who) DO UPDATE SET weight = excluded.weight";
+    assert_eq!(db.run_with(twice, &["1", "1"]).expect_err("the same key").sqlstate, "21000");
+    check(&mut db, "SELECT weight FROM counts WHERE story = 1", "11");
+    db.run_with(twice, &["7", "8"]).expect("two keys");
+    check(&mut db, "SELECT weight FROM votes WHERE story = 8 AND who = 1", "6");
     db.run("UPDATE votes SET weight = weight * 2 WHERE story = 1 AND who = 1").expect("it is there");
     check(&mut db, "SELECT weight FROM counts WHERE story = 1", "20");
     db.run("DELETE FROM votes WHERE story = 1 AND who IN (1, 2) AND weight > 10").expect("one is");
