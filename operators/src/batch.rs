@@ -17,6 +17,13 @@ pub struct Batch {
 /// Where operators put their output: a batch that is cleared and filled again.
 pub type DeltaBuffer = Batch;
 
+/// A place in a batch between two deltas.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    count: u32,
+    length: usize,
+}
+
 impl Batch {
     /// No deltas.
     pub fn new() -> Self {
@@ -57,6 +64,22 @@ impl Batch {
     #[inline]
     pub fn deltas(&self) -> Deltas<'_> {
         Deltas(&self.deltas)
+    }
+
+    /// Where its deltas end now.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { count: self.count, length: self.deltas.len() }
+    }
+
+    /// The deltas since a mark.
+    pub(crate) fn since(&self, mark: Mark) -> Deltas<'_> {
+        Deltas(&self.deltas[mark.length..])
+    }
+
+    /// Forgets the deltas since a mark.
+    pub(crate) fn truncate(&mut self, mark: Mark) {
+        self.count = mark.count;
+        self.deltas.truncate(mark.length);
     }
 
     /// Whether there are no deltas.

@@ -3,7 +3,7 @@
 use crate::aggregate::Aggregation;
 use crate::arrangement::Arrangement;
 use crate::backfill::{Gate, Gates};
-use crate::batch::{DeltaBuffer, Deltas};
+use crate::batch::{DeltaBuffer, Deltas, Mark};
 use crate::distinct::Distinct;
 use crate::error::{LookupError, WriteError};
 use crate::exchange::Exchange;
@@ -32,6 +32,22 @@ pub enum WriteKind {
     Upsert,
     /// Removes the rows of these keys (rows of the key columns only); a key without a row is passed over.
     Delete,
+    /// Replaces rows by others with the same keys: pairs of the old row and the new one. An old row that is not there just so
+    /// refuses the whole write.
+    Replace,
+    /// Removes these rows (whole ones); one that is not there just so refuses the whole write.
+    Remove,
+}
+
+/// A write among several.
+#[derive(Debug, Clone, Copy)]
+pub struct Write<'a> {
+    /// The table.
+    pub table: TableId,
+    /// What is done with the rows.
+    pub kind: WriteKind,
+    /// The rows.
+    pub rows: &'a [u8],
 }
 
 /// One shard's instance of a plan.
@@ -121,6 +137,34 @@ impl Dataflow {
             self.write_behind(table, kind, rows);
         }
         Ok(changed)
+    }
+
+    /// Carries out writes one after another, all of them or none. Returns how many rows changed. They must have been validated
+    /// like those for [`Dataflow::write`].
+    pub fn write_all<'w>(&mut self, writes: impl Iterator<Item = Write<'w>>) -> Result<u32, WriteError> {
+        let mut marks: Vec<(usize, Mark)> = Vec::new();
+        let mut changed = 0;
+        for Write { table, kind, rows } in writes {
+            let before = marks.len();
+            marks.extend(self.nodes_written(table).map(|node| (node, self.nodes[node].output.mark())));
+            match self.write(table, kind, rows) {
+                Ok(more) => changed += more,
+                Err(error) => {
+                    self.undo(&marks[..before]);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    fn undo(&mut self, marks: &[(usize, Mark)]) {
+        for (node, mark) in marks.iter().rev() {
+            let Node { state: State::Table(table), output, .. } = &mut self.nodes[*node] else {
+                unreachable!("it has been written")
+            };
+            table.undo(output, *mark);
+        }
     }
 
     /// A table that is there.

@@ -113,6 +113,30 @@ pub enum WriteError {
         /// The key, as text.
         key: String,
     },
+    /// A row is to be replaced by one of another key, or by none.
+    #[error("table {table:?}: the row with the key {key} can be replaced only by one with the same key")]
+    Unpaired {
+        /// The table.
+        table: String,
+        /// The key, as text.
+        key: String,
+    },
+    /// A row is not, or no longer, what the write takes it for.
+    #[error("table {table:?} has another row with the key {key}, or none")]
+    Changed {
+        /// The table.
+        table: String,
+        /// The key, as text.
+        key: String,
+    },
+    /// More writes are to be made at once than that may be.
+    #[error("{found} writes at once, where {most} may be")]
+    TooMany {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// The table has reached the size that its index can address.
     #[error("table {table:?} is full")]
     Full {

@@ -69,7 +69,7 @@ mod index;
 mod testing;
 
 pub use batch::{Batch, DeltaBuffer, Deltas};
-pub use dataflow::{Dataflow, Outputs, WriteKind};
+pub use dataflow::{Dataflow, Outputs, Write, WriteKind};
 pub use error::{LookupError, PlanError, WriteError};
 pub use order::{asc, desc};
 pub use plan::{Column, JoinKind, OperatorId, Plan, PlanBuilder, Stream, TableId, ViewId, column};

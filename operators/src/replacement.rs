@@ -109,6 +109,13 @@ impl Dataflow {
         nodes.filter(|node| matches!(self.nodes[*node].state, State::Table(_)))
     }
 
+    /// The nodes of all tables that a write to `table` changes.
+    pub(crate) fn nodes_written(&self, table: TableId) -> impl Iterator<Item = usize> {
+        let known = self.plan.tables.get(table.0 as usize).map(|_| self.newest(table));
+        let newest = known.map(|table| self.plan.tables[table.0 as usize].node.index());
+        newest.into_iter().chain(known.into_iter().flat_map(|table| self.nodes_behind(table)))
+    }
+
     /// Makes sure that what a write brings finds room in the tables that its table replaces.
     pub(crate) fn check_room_behind(&self, table: TableId, rows: &[u8]) -> Result<(), WriteError> {
         for node in self.nodes_behind(table) {

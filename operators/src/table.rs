@@ -8,7 +8,7 @@
 //! of rows only hashes them and touches their slots.
 
 use crate::arena::{Arena, Position};
-use crate::batch::DeltaBuffer;
+use crate::batch::{DeltaBuffer, Mark};
 use crate::dataflow::WriteKind;
 use crate::error::WriteError;
 use crate::expr::Literal;
@@ -22,6 +22,7 @@ use std::ops::RangeInclusive;
 /// Rows whose slots are touched ahead of being changed: enough to overlap their misses, few enough to stay in the
 /// nearest cache until they are used (128 rows, two lines each: 16 KiB).
 const GROUP_ROWS: usize = 128;
+const _: () = assert!(GROUP_ROWS.is_multiple_of(2), "pairs are not torn apart");
 
 /// Rows by primary key.
 #[derive(Debug)]
@@ -97,7 +98,19 @@ impl Table {
     /// Checks the form of a write's rows.
     pub fn validate(&self, kind: WriteKind, rows: &[u8]) -> Result<(), WriteError> {
         let schema = if kind == WriteKind::Delete { &self.key_schema } else { &self.schema };
-        validate(&self.name, schema, rows)
+        validate(&self.name, schema, rows)?;
+        if kind == WriteKind::Replace { self.validate_pairs(rows) } else { Ok(()) }
+    }
+
+    fn validate_pairs(&self, rows: &[u8]) -> Result<(), WriteError> {
+        let mut rows = RowsIter(rows);
+        while let Some(old) = rows.next() {
+            if rows.next().is_none_or(|new| !keys_equal(old, &self.key, new, &self.key)) {
+                let key = self.display_key(old, &self.key);
+                return Err(WriteError::Unpaired { table: self.name.clone(), key });
+            }
+        }
+        Ok(())
     }
 
     /// Changes the table by validated rows and appends what really changed to `out`. Returns how many rows changed;
@@ -111,6 +124,8 @@ impl Table {
             WriteKind::Insert => self.insert(rows, &hashes, out),
             WriteKind::Upsert => self.upsert(rows, &hashes, out),
             WriteKind::Delete => Ok(self.delete(rows, &hashes, out)),
+            WriteKind::Replace => self.replace(rows, &hashes, out),
+            WriteKind::Remove => self.remove_rows(rows, &hashes, out),
         };
         self.hashes = hashes;
         result
@@ -196,6 +211,73 @@ impl Table {
             }
         }
         changed
+    }
+
+    fn replace(&mut self, rows: &[u8], hashes: &[u64], out: &mut DeltaBuffer) -> Result<u32, WriteError> {
+        self.inserted.clear();
+        self.check_room(rows.len())?;
+        let mark = out.mark();
+        let mut changed = 0;
+        let mut iter = RowsIter(rows);
+        for group in hashes.chunks(GROUP_ROWS) {
+            self.touch(group);
+            for pair in group.chunks(2) {
+                let (Some(old), Some(new)) = (iter.next(), iter.next()) else {
+                    unreachable!("rows come in pairs")
+                };
+                if !self.has(pair[0], old) {
+                    return Err(self.changed(old, out, mark));
+                }
+                changed += u32::from(self.upsert_row(pair[0], new, out));
+            }
+        }
+        Ok(changed)
+    }
+
+    fn remove_rows(&mut self, rows: &[u8], hashes: &[u64], out: &mut DeltaBuffer) -> Result<u32, WriteError> {
+        let mark = out.mark();
+        let mut iter = RowsIter(rows);
+        for group in hashes.chunks(GROUP_ROWS) {
+            self.touch(group);
+            for (hash, row) in group.iter().zip(iter.by_ref()) {
+                let position = self.position(*hash, row, &self.key);
+                let same = position.filter(|position| Row::at(self.arena.bytes(*position)) == row);
+                let Some(position) = same else { return Err(self.changed(row, out, mark)) };
+                self.remove(*hash, position);
+                out.push(row, -1);
+            }
+        }
+        Ok(hashes.len() as u32)
+    }
+
+    /// Whether this very row is there.
+    fn has(&self, hash: u64, row: Row<'_>) -> bool {
+        self.find(hash, row, &self.key) == Some(row)
+    }
+
+    /// Undoes what a write has done so far, since a row is not what it was taken for.
+    fn changed(&mut self, row: Row<'_>, out: &mut DeltaBuffer, since: Mark) -> WriteError {
+        self.undo(out, since);
+        WriteError::Changed { table: self.name.clone(), key: self.display_key(row, &self.key) }
+    }
+
+    /// Undoes what writes have done since `mark`, and takes their deltas out of `out`.
+    ///
+    /// # Panics
+    /// If a row finds no room where one was a moment ago.
+    pub(crate) fn undo(&mut self, out: &mut DeltaBuffer, mark: Mark) {
+        let deltas: Vec<(Row<'_>, i64)> = out.since(mark).collect();
+        for (row, weight) in deltas.into_iter().rev() {
+            let hash = hash_key(row, &self.key);
+            if weight < 0 {
+                self.add(hash, row).expect("it was there before");
+                continue;
+            }
+            let position = self.position(hash, row, &self.key).expect("it has just been written");
+            self.remove(hash, position);
+        }
+        self.inserted.clear();
+        out.truncate(mark);
     }
 
     /// The row whose key equals that of `row`, where `key` says which columns of `row` are the key.

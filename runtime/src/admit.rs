@@ -5,11 +5,14 @@
 //! later request of the same front.
 
 use crate::clock::{FrontId, FrontSlot, Link};
-use crate::message::{self, ArchivedAsk, ArchivedRequest, Outcome, Refusal, SCAN_BYTES_MAX};
+use crate::message::{
+    self, ArchivedAsk, ArchivedRequest, ArchivedTableWrite, COMMIT_WRITES_MAX, Outcome, Refusal,
+    SCAN_BYTES_MAX,
+};
 use crate::record;
 use crate::recovery::Phase;
 use crate::shard::Shard;
-use operators::{LookupError, Rows, RowsIter, ScanPosition, TableId, ViewId, WriteError};
+use operators::{LookupError, Rows, RowsIter, ScanPosition, ViewId, Write, WriteError};
 use wal::{Lsn, RecordKind};
 
 /// The most bytes of rows in one answer.
@@ -23,6 +26,7 @@ impl Refusal {
     pub(crate) fn of_write(error: &WriteError) -> Refusal {
         match error {
             WriteError::DuplicateKey { .. } => Refusal::DuplicateKey,
+            WriteError::Changed { .. } => Refusal::Changed,
             WriteError::UnknownTable(_) | WriteError::DroppedTable(_) => Refusal::Unknown,
             _ => Refusal::Invalid,
         }
@@ -111,12 +115,11 @@ impl Shard {
 
     fn judge(&mut self, slot: FrontSlot, request: &ArchivedRequest, bytes: &[u8]) -> Verdict {
         match &request.body {
-            ArchivedAsk::Write { table, kind, rows } => {
+            ArchivedAsk::Write(_) | ArchivedAsk::Commit(_) => {
                 if self.fronts.has_refused(slot, request.sequence.to_native()) {
                     return Verdict::Known;
                 }
-                let (table, kind) = (TableId(table.to_native()), message::kind_of(kind));
-                match self.dataflow.validate_write(table, kind, &rows.rows) {
+                match self.validate(request.body.writes()) {
                     Err(WriteError::UnknownTable(_)) if self.lags_behind_catalogue() => Verdict::Wait,
                     Err(e) => self.refuse_write(slot, request, refused(Refusal::of_write(&e), e)),
                     Ok(()) => self.admit_write(slot, request, bytes),
@@ -135,6 +138,16 @@ impl Shard {
                 Verdict::Answer(self.scan(ViewId(view.to_native()), from.to_native()))
             }
         }
+    }
+
+    fn validate(&self, writes: &[ArchivedTableWrite]) -> Result<(), WriteError> {
+        if writes.len() > COMMIT_WRITES_MAX {
+            return Err(WriteError::TooMany { found: writes.len(), most: COMMIT_WRITES_MAX });
+        }
+        writes
+            .iter()
+            .map(ArchivedTableWrite::native)
+            .try_for_each(|Write { table, kind, rows }| self.dataflow.validate_write(table, kind, rows))
     }
 
     fn knows_view(&self, view: ViewId) -> bool {
@@ -204,6 +217,7 @@ mod tests {
     use super::*;
     use crate::catalogue::CatalogueEntry;
     use crate::clock::{FrontId, Label, ShardId};
+    use crate::message::TableWrite;
     use crate::message::{Ask, Request};
     use crate::recovery::Receiver;
     use crate::shard::Settings;
@@ -242,7 +256,7 @@ mod tests {
     fn offer(shard: &mut Shard, sequence: u64, table: u32) -> bool {
         let mut rows = Rows::default();
         rows.push_values(&mut RowBuilder::new(), &[Datum::Int(sequence as i64)]);
-        let body = Ask::Write { table, kind: WriteKind::Insert, rows };
+        let body = Ask::Write(TableWrite { table, kind: WriteKind::Insert, rows });
         let request = Request { front: FRONT.0, sequence, body };
         let bytes = message::write_request(&request, AlignedVec::new());
         shard.admit(SLOT, sequence, &bytes, 64 * sequence)

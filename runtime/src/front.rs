@@ -17,12 +17,14 @@ mod lane;
 mod progress;
 mod read;
 mod report;
+mod share;
 mod sleep;
 mod token;
 
 pub use definition::Definition;
 pub use progress::Progress;
 pub use report::ShardReport;
+pub use share::Share;
 pub use token::{Token, TokenError};
 
 use crate::clock::{FrontId, FrontSlot, Label, ShardId};
@@ -31,7 +33,7 @@ use crate::live::control::{ControlPage, FrontWord, WANTS_ROOM, WANTS_WORDS};
 use crate::live::layout::{self, RunFolder};
 use crate::live::registration::{self, Registered};
 use crate::live::sys;
-use crate::message::{ArchivedAnswer, ArchivedOutcome, Ask, Refusal};
+use crate::message::{ArchivedAnswer, ArchivedOutcome, Ask, Refusal, TableWrite};
 use crate::rounds::{Reads, Waits};
 use assembly::Assemblies;
 use definition::Definitions;
@@ -65,7 +67,7 @@ pub struct Completion {
     pub request: RequestId,
     /// What came of it.
     pub outcome: Outcome,
-    /// Of a write: what a later read must be given to show it. Empty for reads.
+    /// Of a write: what a later read must be given to show it, or to show why it was refused. Empty for reads.
     pub at: Token,
 }
 
@@ -98,6 +100,17 @@ pub enum Outcome {
     },
     /// It was refused; of a write that went to several shards, some may have applied their part.
     Failed(RequestError),
+}
+
+impl Outcome {
+    /// Whether it comes of the rows that a table had when the request's turn came.
+    fn tells_of_rows(&self) -> bool {
+        match self {
+            Outcome::Written { .. } => true,
+            Outcome::Failed(error) => matches!(error.reason, Refusal::Changed | Refusal::DuplicateKey),
+            _ => false,
+        }
+    }
 }
 
 /// Why a request was refused.
@@ -270,8 +283,10 @@ impl Front {
         request: RequestId,
     ) {
         let purpose = self.assemblies.add_write_part(request);
-        let body = Ask::Write { table: table.0, kind, rows: std::mem::take(share) };
-        if let Ask::Write { rows, .. } = self.lanes[usize::from(shard.0)].send(&self.page, body, purpose) {
+        let body = Ask::Write(TableWrite { table: table.0, kind, rows: std::mem::take(share) });
+        if let Ask::Write(TableWrite { rows, .. }) =
+            self.lanes[usize::from(shard.0)].send(&self.page, body, purpose)
+        {
             *share = rows;
             share.clear();
         }
@@ -295,10 +310,10 @@ impl Front {
         let request = self.new_request();
         let mut share = std::mem::take(&mut self.split[usize::from(shard.0)]);
         share.clone_from(rows);
-        let body = Ask::Write { table: table.0, kind, rows: share };
+        let body = Ask::Write(TableWrite { table: table.0, kind, rows: share });
         let purpose = Assemblies::single(request);
-        if let Ask::Write { mut rows, .. } = self.lanes[usize::from(shard.0)].send(&self.page, body, purpose)
-        {
+        let sent = self.lanes[usize::from(shard.0)].send(&self.page, body, purpose);
+        if let Ask::Write(TableWrite { mut rows, .. }) = sent {
             rows.clear();
             self.split[usize::from(shard.0)] = rows;
         }
@@ -336,7 +351,7 @@ impl Front {
                 let shard = lane.shard();
                 lane.read(page, |purpose, answer, clock| {
                     let (outcome, mut at) = (outcome_of(answer), Token::default());
-                    if matches!(outcome, Outcome::Written { .. }) {
+                    if outcome.tells_of_rows() {
                         at.note(shard, clock.ingest());
                     }
                     assemblies.answer(purpose, outcome, at, completions);
@@ -506,6 +521,7 @@ fn outcome_of(answer: &ArchivedAnswer) -> Outcome {
                 crate::message::ArchivedRefusal::Down => Refusal::Down,
                 crate::message::ArchivedRefusal::OutcomeUnknown => Refusal::OutcomeUnknown,
                 crate::message::ArchivedRefusal::Stale => Refusal::Stale,
+                crate::message::ArchivedRefusal::Changed => Refusal::Changed,
             };
             Outcome::Failed(RequestError { reason, message: message.to_string() })
         }

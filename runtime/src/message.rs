@@ -8,7 +8,8 @@
 
 use crate::clock::TreeClock;
 use operators::dataflow::ArchivedWriteKind;
-use operators::{Batch, Rows, ScanPosition, WriteKind};
+use operators::row::ROW_BYTES_MAX;
+use operators::{Batch, Rows, ScanPosition, TableId, Write, WriteKind};
 use rkyv::rancor::Error;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
@@ -48,14 +49,7 @@ pub struct Request {
 #[derive(Archive, Serialize, Deserialize, Debug)]
 pub enum Ask {
     /// Change rows of a table that the shard owns. All or none of the rows are applied.
-    Write {
-        /// The table (`TableId`).
-        table: u32,
-        /// Insert, upsert or delete.
-        kind: WriteKind,
-        /// Whole rows, or only the primary keys to delete.
-        rows: Rows,
-    },
+    Write(TableWrite),
     /// Read rows of a view by key.
     Lookup {
         /// The view (`ViewId`).
@@ -72,6 +66,40 @@ pub enum Ask {
         /// Where the piece begins.
         from: ScanPosition,
     },
+    /// Change rows of tables that the shard owns, one write after another. All or none of them are applied.
+    Commit(Vec<TableWrite>),
+}
+
+/// A change of a table.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct TableWrite {
+    /// The table (`TableId`).
+    pub table: u32,
+    /// What is done with the rows.
+    pub kind: WriteKind,
+    /// Whole rows, or only the primary keys to delete.
+    pub rows: Rows,
+}
+
+/// The most writes of one [`Ask::Commit`].
+pub const COMMIT_WRITES_MAX: usize = 4096;
+
+impl ArchivedAsk {
+    /// The writes that it asks for; none if it only reads.
+    pub fn writes(&self) -> &[ArchivedTableWrite] {
+        match self {
+            ArchivedAsk::Write(write) => std::slice::from_ref(write),
+            ArchivedAsk::Commit(writes) => writes,
+            ArchivedAsk::Lookup { .. } | ArchivedAsk::Scan { .. } => &[],
+        }
+    }
+}
+
+impl ArchivedTableWrite {
+    /// As the tables take it.
+    pub fn native(&self) -> Write<'_> {
+        Write { table: TableId(self.table.to_native()), kind: kind_of(&self.kind), rows: &self.rows.rows }
+    }
 }
 
 /// Answers to one front, with the state of the shard that they were read from or applied in.
@@ -149,10 +177,12 @@ pub enum Refusal {
     OutcomeUnknown,
     /// Another definition came first, which this one does not know of. Shards never say so.
     Stale,
+    /// A row is not, or no longer, what the write takes it for.
+    Changed,
 }
 
-/// The most bytes of a request; a front splits larger batches.
-pub const REQUEST_BYTES_MAX: usize = 1 << 20;
+/// The most bytes of rows in a request: an old row of the largest size and the new one. A front splits larger batches.
+pub const REQUEST_BYTES_MAX: usize = 2 * ROW_BYTES_MAX;
 
 /// Rows of one piece of a scan: with clock and frame it is below a quarter of a ring of replies of 1 MiB, so that it needs no
 /// spill, and takes a fraction of a millisecond.
@@ -189,10 +219,12 @@ pub fn write_reply(reply: &Reply, buffer: AlignedVec) -> AlignedVec {
 }
 
 /// The kind of write that an archived one stands for.
-pub fn kind_of(kind: &ArchivedWriteKind) -> WriteKind {
+fn kind_of(kind: &ArchivedWriteKind) -> WriteKind {
     match kind {
         ArchivedWriteKind::Insert => WriteKind::Insert,
         ArchivedWriteKind::Upsert => WriteKind::Upsert,
         ArchivedWriteKind::Delete => WriteKind::Delete,
+        ArchivedWriteKind::Replace => WriteKind::Replace,
+        ArchivedWriteKind::Remove => WriteKind::Remove,
     }
 }

@@ -6,5 +6,6 @@ mod plans;
 mod random;
 mod rows;
 mod scans;
+mod several;
 mod sharded;
 mod tables;

@@ -8,6 +8,8 @@ use operators::{
 const INSERT: WriteKind = WriteKind::Insert;
 const UPSERT: WriteKind = WriteKind::Upsert;
 const DELETE: WriteKind = WriteKind::Delete;
+const REPLACE: WriteKind = WriteKind::Replace;
+const REMOVE: WriteKind = WriteKind::Remove;
 
 /// A table of (a, b, c) with the key (b, a), and views on it by different keys.
 fn plan() -> Plan {
@@ -99,6 +101,38 @@ fn a_refused_write_changes_nothing() {
     }
     // After an undone insertion the keys are as free as before.
     assert_eq!(h.write(INSERT, &[&[Int(5), Text("new"), Int(7)]]), Ok(1));
+}
+
+#[test]
+fn rows_are_replaced_and_removed_only_as_what_they_are_taken_for() {
+    let mut h = Harness::new();
+    let (one, two): (&[Datum<'_>], &[Datum<'_>]) =
+        (&[Int(1), Text("x"), Int(10)], &[Int(2), Text("x"), Null]);
+    h.write(INSERT, &[one, two]).expect("they are new");
+    let longer: &[Datum<'_>] = &[Int(2), Text("x"), Int(20)];
+    assert_eq!(h.write(REPLACE, &[one, one, two, longer]), Ok(1));
+    assert_eq!(h.lookup("by key", &[Text("x"), Int(2)], 9), ["(2, \"x\", 20)"]);
+    let digest = h.dataflow.digest();
+    let changed = |key: &str| Err(WriteError::Changed { table: "things".to_owned(), key: key.to_owned() });
+    let other: &[Datum<'_>] = &[Int(1), Text("x"), Int(11)];
+    // The first pair fits, the second is of a row that has been replaced meanwhile.
+    assert_eq!(h.write(REPLACE, &[one, other, two, longer]), changed("(\"x\", 2)"));
+    assert_eq!(h.write(REMOVE, &[one, two]), changed("(\"x\", 2)"));
+    assert_eq!(h.write(REMOVE, &[one, one]), changed("(\"x\", 1)"));
+    assert_eq!(h.dataflow.digest(), digest, "a refused write has left something");
+    assert_eq!(h.write(REMOVE, &[one, longer]), Ok(2));
+    assert_eq!(h.lookup("all", &[], 9), Vec::<String>::new());
+}
+
+#[test]
+fn rows_are_replaced_by_those_with_the_same_keys() {
+    let mut h = Harness::new();
+    let (one, two): (&[Datum<'_>], &[Datum<'_>]) =
+        (&[Int(1), Text("x"), Int(10)], &[Int(2), Text("x"), Null]);
+    for rows in [&[one, two][..], &[one]] {
+        let key = WriteError::Unpaired { table: "things".to_owned(), key: "(\"x\", 1)".to_owned() };
+        assert_eq!(h.write(REPLACE, rows), Err(key));
+    }
 }
 
 #[test]

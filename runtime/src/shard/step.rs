@@ -2,10 +2,10 @@
 
 use super::{Shard, ShardError, unreadable};
 use crate::clock::{FrontId, Label, Link, ShardId};
-use crate::message::{self, ArchivedAsk, ArchivedMessage, Outcome, Refusal};
+use crate::message::{self, ArchivedAsk, ArchivedMessage, ArchivedTableWrite, Outcome, Refusal};
 use crate::record;
 use crate::recovery::Phase;
-use operators::{OperatorId, TableId};
+use operators::{OperatorId, Write};
 use std::fmt::Display;
 use wal::RecordKind;
 
@@ -153,15 +153,22 @@ impl Shard {
             return Err(unreadable(from, "it consumes a write that the log does not hold"));
         };
         let request = message::read_request(&write.request).map_err(|e| unreadable(from, e))?;
-        let ArchivedAsk::Write { table, kind, rows } = &request.body else {
-            return Err(unreadable(from, "a request that is no write was logged"));
+        let written = match &request.body {
+            ArchivedAsk::Write(write) => {
+                let Write { table, kind, rows } = write.native();
+                self.dataflow.write(table, kind, rows)
+            }
+            ArchivedAsk::Commit(writes) => {
+                self.dataflow.write_all(writes.iter().map(ArchivedTableWrite::native))
+            }
+            _ => return Err(unreadable(from, "a request that is no write was logged")),
         };
-        let table = TableId(table.to_native());
-        let outcome = match self.dataflow.write(table, message::kind_of(kind), &rows.rows) {
+        let outcome = match written {
             Ok(changed) => Outcome::Written { changed },
             Err(e) => Outcome::Refused { reason: Refusal::of_write(&e), message: e.to_string() },
         };
-        self.counters.rows_written += u64::from(rows.count.to_native());
+        let rows = request.body.writes().iter().map(|write| u64::from(write.rows.count.to_native()));
+        self.counters.rows_written += rows.sum::<u64>();
         self.fronts.answer(FrontId(request.front.to_native()), request.sequence.to_native(), outcome);
         self.pool.give(write.request);
         self.consumed(Link::Ingest, write.position);

@@ -8,7 +8,7 @@ use super::ledger::{Answer, Ledger};
 use super::session::Session;
 use super::workload::{Drawn, EVENTS};
 use crate::clock::{Cut, FrontId, FrontSlot, Label, ShardId, TreeClock};
-use crate::message::{self, ArchivedOutcome, Ask, Request};
+use crate::message::{self, ArchivedOutcome, Ask, Request, TableWrite};
 use crate::ring::{Consumer, Producer, RingMemory};
 use fastrand::Rng;
 use operators::{Plan, RowsIter};
@@ -119,7 +119,7 @@ impl Front {
         let waiting = match (drawn.monotone, &drawn.ask) {
             _ if drawn.spoilt => Waiting::Other,
             (Some(key), _) => Waiting::Monotone(key),
-            (None, Ask::Write { table: EVENTS, rows, .. }) => {
+            (None, Ask::Write(TableWrite { table: EVENTS, rows, .. })) => {
                 Waiting::Events(rows.iter().map(|row| (row.int(0), row.int(1), row.int(2))).collect())
             }
             _ => Waiting::Other,
@@ -221,7 +221,7 @@ impl Lane {
     fn send(&mut self, id: FrontId, named: u64, body: Ask, waiting: Waiting, ledger: &mut Ledger) {
         self.sequence += 1;
         let sequence = self.sequence;
-        let is_write = matches!(body, Ask::Write { .. });
+        let is_write = matches!(body, Ask::Write(_) | Ask::Commit(_));
         let bytes = message::write_request(&Request { front: named, sequence, body }, AlignedVec::new());
         ledger.asked((id, self.shard, sequence), is_write.then_some(&bytes));
         self.waiting.insert(sequence, waiting);

@@ -9,7 +9,7 @@
 use super::Failure;
 use super::oracle::{Effect, Oracle};
 use crate::clock::{FrontId, ShardId};
-use crate::message::{self, ArchivedAsk, ArchivedOutcome, ArchivedRequest, Refusal};
+use crate::message::{self, ArchivedOutcome, ArchivedRequest, ArchivedTableWrite, Refusal};
 use operators::Plan;
 use std::collections::BTreeMap;
 
@@ -95,6 +95,7 @@ impl Ledger {
             (None, _) => true,
             (Some(Answer::Written(told)), Effect::Changed(changed)) => told == changed,
             (Some(Answer::Refused(Refusal::DuplicateKey)), Effect::DuplicateKey) => true,
+            (Some(Answer::Refused(Refusal::Changed)), Effect::OtherRow) => true,
             _ => false,
         };
         let answer = entry.answer;
@@ -107,7 +108,7 @@ impl Ledger {
 
     /// All logs have been read: whether any acknowledged write was not in them.
     pub(super) fn check_all_there(&self) -> Result<(), Failure> {
-        let told = [Some(Answer::Refused(Refusal::DuplicateKey))];
+        let told = [Refusal::DuplicateKey, Refusal::Changed].map(|refusal| Some(Answer::Refused(refusal)));
         let lost = self.entries.iter().find(|(_, entry)| {
             let acknowledged =
                 matches!(entry.answer, Some(Answer::Written(_))) || told.contains(&entry.answer);
@@ -134,8 +135,9 @@ impl Ledger {
 }
 
 fn apply(request: &ArchivedRequest, plan: &Plan, oracle: &mut Oracle) -> Effect {
-    let ArchivedAsk::Write { table, kind, rows } = &request.body else {
-        panic!("only writes are kept with their bytes");
-    };
-    oracle.write(plan, table.to_native(), message::kind_of(kind), &rows.rows)
+    match request.body.writes() {
+        [] => panic!("only writes are kept with their bytes"),
+        [write] => oracle.write(plan, write.native()),
+        writes => oracle.write_all(plan, writes.iter().map(ArchivedTableWrite::native)),
+    }
 }

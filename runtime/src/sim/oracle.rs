@@ -5,7 +5,7 @@
 //! the operators, only the reading of rows.
 
 use super::workload::{EVENTS, ITEMS, NOTES, TOP_COUNT, WIDE_ITEMS, WIDE_VALUES};
-use operators::{Datum, Plan, Row, RowsIter, Type, WriteKind};
+use operators::{Datum, Plan, Row, RowsIter, TableId, Type, Write, WriteKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A value of a row.
@@ -26,10 +26,12 @@ pub(super) type Values = Vec<Value>;
 pub(super) enum Effect {
     Changed(u32),
     DuplicateKey,
+    /// A row is not what the write takes it for.
+    OtherRow,
 }
 
 /// The tables.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Oracle {
     /// Items as they are without further columns.
     tables: [BTreeMap<i64, Values>; 3],
@@ -38,14 +40,29 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
+    /// Applies writes that stand in a log together: all or none.
+    pub(super) fn write_all<'w>(&mut self, plan: &Plan, writes: impl Iterator<Item = Write<'w>>) -> Effect {
+        let mut after = self.clone();
+        let mut changed = 0;
+        for write in writes {
+            match after.write(plan, write) {
+                Effect::Changed(more) => changed += more,
+                refused => return refused,
+            }
+        }
+        *self = after;
+        Effect::Changed(changed)
+    }
+
     /// Applies a write that stands in a log.
-    pub(super) fn write(&mut self, plan: &Plan, table: u32, kind: WriteKind, rows: &[u8]) -> Effect {
+    pub(super) fn write(&mut self, plan: &Plan, write: Write<'_>) -> Effect {
+        let Write { table: TableId(table), kind, rows } = write;
         let types: Vec<Type> = plan.tables[table as usize].columns.iter().map(|column| column.ty).collect();
         let rows: Vec<Values> = RowsIter(rows).map(|row| values_of(row, &types)).collect();
         if matches!(table, ITEMS | WIDE_ITEMS) {
             return self.write_items(kind, rows);
         }
-        write(&mut self.tables[table as usize], kind, rows)
+        change(&mut self.tables[table as usize], kind, rows)
     }
 
     /// A write to items, with the further columns or without them.
@@ -60,7 +77,7 @@ impl Oracle {
             let (state, note) = WIDE_VALUES;
             row.extend(kept.unwrap_or_else(|| vec![Value::Int(state), Value::Text(note.to_owned())]));
         }
-        let effect = write(&mut whole, kind, rows);
+        let effect = change(&mut whole, kind, rows);
         self.wide = whole.iter().map(|(key, row)| (*key, row[WIDTH..].to_vec())).collect();
         self.tables[ITEMS as usize] =
             whole.into_iter().map(|(key, row)| (key, row[..WIDTH].to_vec())).collect();
@@ -185,7 +202,7 @@ impl Oracle {
 }
 
 /// Applies a write to a table.
-fn write(table: &mut BTreeMap<i64, Values>, kind: WriteKind, rows: Vec<Values>) -> Effect {
+fn change(table: &mut BTreeMap<i64, Values>, kind: WriteKind, rows: Vec<Values>) -> Effect {
     let key_of = |row: &Values| int(&row[0]);
     let mut changed = 0;
     match kind {
@@ -208,6 +225,26 @@ fn write(table: &mut BTreeMap<i64, Values>, kind: WriteKind, rows: Vec<Values>) 
         }
         WriteKind::Delete => {
             changed = rows.iter().map(|row| u32::from(table.remove(&key_of(row)).is_some())).sum()
+        }
+        WriteKind::Replace => {
+            let mut after = table.clone();
+            for pair in rows.chunks(2) {
+                if after.insert(key_of(&pair[1]), pair[1].clone()).as_ref() != Some(&pair[0]) {
+                    return Effect::OtherRow;
+                }
+                changed += u32::from(pair[0] != pair[1]);
+            }
+            *table = after;
+        }
+        WriteKind::Remove => {
+            let mut after = table.clone();
+            for row in &rows {
+                if after.remove(&key_of(row)).as_ref() != Some(row) {
+                    return Effect::OtherRow;
+                }
+                changed += 1;
+            }
+            *table = after;
         }
     }
     Effect::Changed(changed)

@@ -5,15 +5,16 @@
 //! makes a reader who goes back in time visible.
 
 use crate::clock::ShardId;
-use crate::message::Ask;
+use crate::message::{Ask, TableWrite};
 use fastrand::Rng;
 use operators::accumulator::Aggregate;
 use operators::expr::{Literal, col};
 use operators::hash::{hash_key, owner};
 use operators::{
-    Datum, JoinKind, Plan, PlanBuilder, PlanError, RowBuilder, Rows, Stream, TableId, Type, WriteKind, asc,
-    column, desc,
+    Datum, JoinKind, Plan, PlanBuilder, PlanError, Row, RowBuilder, Rows, Stream, TableId, Type, WriteKind,
+    asc, column, desc,
 };
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 /// Tables, by number.
@@ -42,8 +43,20 @@ pub(super) struct Workload {
     /// For each table and each shard, the keys that the shard owns.
     homes: Vec<Vec<Vec<i64>>>,
     shards: u16,
-    has_readers: bool,
-    widens: bool,
+    features: Features,
+    /// By table and key, what was last asked to be put there.
+    last_rows: HashMap<(u32, i64), Box<[u8]>>,
+}
+
+/// What there is in some worlds only.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Features {
+    /// There are readers, and views for them at the ends of longer ways.
+    pub(super) readers: bool,
+    /// The last catalogue entry gives a table more columns, if there are all entries before it.
+    pub(super) widens: bool,
+    /// Rows are replaced and removed on condition, and several tables written at once.
+    pub(super) commits: bool,
 }
 
 /// A request, and the shard it is for.
@@ -58,16 +71,21 @@ pub(super) struct Drawn {
 
 impl Workload {
     /// The workload for that many shards, with up to so many catalogue entries.
-    /// With readers there are views for them, at the ends of longer ways. One that widens has the entry by which a table gets more
-    /// columns, if it has all before it.
-    pub(super) fn new(shards: u16, entries_max: usize, has_readers: bool, widens: bool) -> Workload {
+    pub(super) fn new(shards: u16, entries_max: usize, features: Features) -> Workload {
         // The same for all runs, and not small.
         static PLANS: [OnceLock<Vec<Arc<Plan>>>; 2] = [OnceLock::new(), OnceLock::new()];
-        let plans = PLANS[usize::from(has_readers)]
-            .get_or_init(|| all_plans(has_readers).expect("the plans fit together"));
+        let plans = PLANS[usize::from(features.readers)]
+            .get_or_init(|| all_plans(features.readers).expect("the plans fit together"));
         let homes = (0..4).map(|table| homes_of(&plans[4], table, shards)).collect();
-        let widens = widens && entries_max == 4;
-        Workload { plans: &plans[..entries_max + usize::from(widens)], homes, shards, has_readers, widens }
+        let widens = features.widens && entries_max == 4;
+        let plans = &plans[..entries_max + usize::from(widens)];
+        Workload {
+            plans,
+            homes,
+            shards,
+            features: Features { widens, ..features },
+            last_rows: HashMap::new(),
+        }
     }
 
     /// The plan with everything in it.
@@ -76,7 +94,7 @@ impl Workload {
     }
 
     /// A random request.
-    pub(super) fn draw(&self, rng: &mut Rng) -> Drawn {
+    pub(super) fn draw(&mut self, rng: &mut Rng) -> Drawn {
         let spoilt = rng.u32(0..100) < 1;
         match rng.u32(0..100) {
             0..30 => self.lookup(rng, spoilt),
@@ -85,9 +103,29 @@ impl Workload {
         }
     }
 
-    fn write(&self, rng: &mut Rng, spoilt: bool) -> Drawn {
+    fn write(&mut self, rng: &mut Rng, spoilt: bool) -> Drawn {
+        let (table, kind) = self.change(rng);
+        let shard = rng.u16(0..self.shards);
+        let first = self.rows_for(rng, table, kind, shard);
+        let ask = if self.features.commits && table != EVENTS && rng.bool() {
+            let mut writes = vec![first];
+            for _ in 0..rng.u32(0..4) {
+                let (table, kind) = self.change(rng);
+                if table != EVENTS {
+                    writes.push(self.rows_for(rng, table, kind, shard));
+                }
+            }
+            Ask::Commit(writes)
+        } else {
+            Ask::Write(first)
+        };
+        Drawn { to: ShardId(shard), ask, monotone: None, spoilt }
+    }
+
+    /// What is done with which table.
+    fn change(&self, rng: &mut Rng) -> (u32, WriteKind) {
         // Readers read of events.
-        let dice = if self.has_readers && rng.bool() { 0 } else { rng.u32(0..100) };
+        let dice = if self.features.readers && rng.bool() { 0 } else { rng.u32(0..100) };
         let (table, kind) = match dice {
             0..45 => (EVENTS, WriteKind::Insert),
             45..70 => (ITEMS, WriteKind::Upsert),
@@ -96,16 +134,42 @@ impl Workload {
             87..95 => (NOTES, WriteKind::Upsert),
             _ => (NOTES, WriteKind::Delete),
         };
-        let table = if self.widens && table == ITEMS && rng.bool() { WIDE_ITEMS } else { table };
-        let shard = rng.u16(0..self.shards);
+        let table = if self.features.widens && table == ITEMS && rng.bool() { WIDE_ITEMS } else { table };
+        let kind = match kind {
+            WriteKind::Upsert if self.features.commits && rng.bool() => WriteKind::Replace,
+            WriteKind::Delete if self.features.commits && rng.bool() => WriteKind::Remove,
+            kind => kind,
+        };
+        (table, kind)
+    }
+
+    /// Rows whose keys a shard owns. Old rows are what was last written with their keys, as far as is known here.
+    fn rows_for(&mut self, rng: &mut Rng, table: u32, kind: WriteKind, shard: u16) -> TableWrite {
         let home = &self.homes[table as usize][usize::from(shard)];
         let mut rows = Rows::default();
         let mut builder = RowBuilder::new();
         for _ in 0..rng.u32(1..4).min(home.len() as u32) {
             let key = home[rng.usize(0..home.len())];
+            let known = self.last_rows.get(&(table, key));
+            match (kind, known) {
+                (WriteKind::Replace | WriteKind::Remove, Some(old)) => rows.push(Row::at(old)),
+                (WriteKind::Replace | WriteKind::Remove, None) => {
+                    push_row(rng, table, kind, key, &mut builder, &mut rows)
+                }
+                _ => {}
+            }
+            if kind == WriteKind::Remove {
+                continue;
+            }
             push_row(rng, table, kind, key, &mut builder, &mut rows);
+            if matches!(kind, WriteKind::Upsert | WriteKind::Replace)
+                || kind == WriteKind::Insert && known.is_none()
+            {
+                let row = rows.iter().last().expect("it has just been added");
+                self.last_rows.insert((table, key), row.bytes_all().into());
+            }
         }
-        Drawn { to: ShardId(shard), ask: Ask::Write { table, kind, rows }, monotone: None, spoilt }
+        TableWrite { table, kind, rows }
     }
 
     fn lookup(&self, rng: &mut Rng, spoilt: bool) -> Drawn {
@@ -132,8 +196,8 @@ impl Workload {
         let mut builder = RowBuilder::new();
         rows.push_values(&mut builder, &[Datum::Text("not what any table holds")]);
         let ask = match rng.u32(0..4) {
-            0 => Ask::Write { table: ITEMS, kind: WriteKind::Insert, rows },
-            1 => Ask::Write { table: 99, kind: WriteKind::Upsert, rows },
+            0 => Ask::Write(TableWrite { table: ITEMS, kind: WriteKind::Insert, rows }),
+            1 => Ask::Write(TableWrite { table: 99, kind: WriteKind::Upsert, rows }),
             2 => Ask::Lookup { view: 0, limit: 9, keys: rows },
             _ => Ask::Lookup { view: 99, limit: 9, keys: rows },
         };

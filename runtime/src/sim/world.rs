@@ -8,7 +8,7 @@ use super::ledger::Ledger;
 use super::plot::Plot;
 use super::process::{Process, Start, repair};
 use super::session::Session;
-use super::workload::Workload;
+use super::workload::{Features, Workload};
 use super::{Failure, Switches, Tally};
 use crate::clock::{FrontId, FrontSlot, ShardId};
 use crate::machine::{self, History};
@@ -68,11 +68,14 @@ impl World {
         let shards = [1, 2, 3, 3, 3, 4, 4, 6][rng.usize(0..8)];
         let ground = Ground::new(&mut rng, switches, shards);
         let climate = Climate::new(&mut rng);
-        // Worlds without readers are as they were before there were any, so that a seed which once showed an error does so again.
+        // Worlds without these are as they were before there were any, so that a seed which once showed an error does so again.
         let has_readers = matches!(seed % 4, 0 | 3);
-        // And those in which no table gets more columns.
-        let widens = matches!(seed % 8, 4 | 6);
-        let workload = Workload::new(shards, [2, 4, 4][rng.usize(0..3)], has_readers, widens);
+        let features = Features {
+            readers: has_readers,
+            widens: matches!(seed % 8, 4 | 6),
+            commits: matches!(seed % 8, 3 | 6 | 7),
+        };
+        let workload = Workload::new(shards, [2, 4, 4][rng.usize(0..3)], features);
         let front_slots = rng.usize(1..4);
         let per_shard = usize::from(shards);
         let mut world = World {

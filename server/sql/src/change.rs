@@ -6,10 +6,9 @@
 //!
 //! # What others do meanwhile
 //!
-//! A statement reads, then writes whole rows by their primary keys. A row that another session changes in between gets the
-//! values that were computed from what had been read: of two UPDATEs of one row at the same time, one can be lost. A row
-//! that another session inserts in between is found: the statement is run again. All rows of one shard are written at once,
-//! those of several shards one shard after another. An UPDATE of the primary key inserts the new rows first and removes the
+//! A statement reads, then writes whole rows by their primary keys: each only if it is still what was read. Where another session
+//! has been faster, the statement looks at the row again, so no update is lost. All rows of one shard are written at once,
+//! those of several shards by each for itself. An UPDATE of the primary key inserts the new rows first and removes the
 //! old ones then: a front that dies in between leaves both.
 
 use crate::catalog::{Catalog, ColumnDef, DefaultValue, Object};

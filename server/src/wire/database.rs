@@ -11,6 +11,7 @@ use sql::{Catalog, Entry, Numbers, SqlError};
 
 use super::cancel::Interrupt;
 use super::execute::request_error;
+use super::locks::Locks;
 use super::pump::Pump;
 
 /// Connections beyond the most that may be that the server's own user can have, to see why there are so many.
@@ -26,6 +27,8 @@ pub struct Database {
     version: Cell<u64>,
     /// Numbers that this front has taken for columns that count.
     pub numbers: RefCell<Numbers>,
+    /// Rows that sessions have locked.
+    pub locks: Rc<Locks>,
     sessions: RefCell<HashMap<u32, Rc<Interrupt>>>,
     next_session: Cell<u32>,
     connections_max: usize,
@@ -44,6 +47,7 @@ impl Database {
             version: Cell::new(0),
             // A hasher of the standard library has random keys.
             numbers: RefCell::new(Numbers::new(RandomState::new().build_hasher().finish())),
+            locks: Rc::default(),
             sessions: RefCell::new(HashMap::new()),
             next_session: Cell::new(0),
             connections_max,

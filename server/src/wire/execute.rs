@@ -1,14 +1,15 @@
 //! Running statements.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use operators::expr::Literal;
 use operators::{Row, Rows, TableId, ViewId, WriteKind};
-use runtime::front::{RequestError, Token};
-use runtime::message::Refusal;
+use runtime::front::{RequestError, Share, Token};
+use runtime::message::{Refusal, TableWrite};
 use sql::scan::Limits;
-use sql::{Bound, Change, Context, Effect, Lookup, SqlError, Step, Verb, Write};
+use sql::{Bound, Change, Context, Effect, Lookup, RowsToWrite, SqlError, Step, Verb, Write};
 
 use super::connection::End;
 use super::overlay::Overlay;
@@ -72,7 +73,34 @@ pub fn ends_transaction(bound: &Bound) -> bool {
     matches!(bound, Bound::Session(Commit | Rollback | RollbackTo(_)))
 }
 
-fn duplicate_key() -> SqlError {
+/// A write as the shards take it.
+fn table_write(RowsToWrite { table, kind, rows }: RowsToWrite) -> TableWrite {
+    TableWrite { table: table.0, kind, rows }
+}
+
+fn rows_to_write(TableWrite { table, kind, rows }: TableWrite) -> RowsToWrite {
+    RowsToWrite { table: TableId(table), kind, rows }
+}
+
+fn no_longer_there() -> SqlError {
+    SqlError::new(NO_LONGER_THERE, "the table is no longer there")
+}
+
+/// What a transaction fails with whose rows others have changed.
+pub(super) fn conflict() -> SqlError {
+    SqlError::new("40001", "could not serialize access due to concurrent update")
+        .hint("Run the transaction again.")
+}
+
+/// What a transaction fails with of which nothing was written.
+fn commit_error(error: &RequestError) -> SqlError {
+    match error.reason {
+        Refusal::Changed => conflict().detail(error.message.clone()),
+        _ => request_error(error),
+    }
+}
+
+pub(super) fn duplicate_key() -> SqlError {
     SqlError::new("23505", "duplicate key value violates unique constraint")
 }
 
@@ -100,7 +128,9 @@ impl Session {
     ) -> Result<Done, End> {
         let mut statement = statement.clone();
         loop {
-            match self.execute_once(io, &statement, parameters).await {
+            let outcome = self.execute_once(io, &statement, parameters).await;
+            self.unlock();
+            match outcome {
                 Err(End::Fatal(error)) => statement = self.bound_again(&statement, error)?,
                 outcome => return outcome,
             }
@@ -212,31 +242,11 @@ impl Session {
         Ok(Done { tag: Tag::Insert(count), rows: None })
     }
 
-    /// A write of several steps; it is begun anew where another has written a key between its reading and its writing.
+    /// A write of several steps.
     async fn change(&mut self, change: &Change, context: &Context<'_>) -> Result<Done, SqlError> {
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            match self.try_change(change, context).await? {
-                Some(effect) => return Ok(done(effect)),
-                None if attempts < CHANGE_ATTEMPTS_MAX => {}
-                None => {
-                    return Err(SqlError::new("40001", "others keep writing the rows of this statement")
-                        .hint("Run it again."));
-                }
-            }
-        }
-    }
-
-    /// None if it has to be begun anew.
-    async fn try_change(
-        &mut self,
-        change: &Change,
-        context: &Context<'_>,
-    ) -> Result<Option<Effect>, SqlError> {
-        let is_there = |error: &SqlError| error.sqlstate == "23505";
         let database = self.database.clone();
         let mut work = change.start(context, Limits { memory_bytes: SCAN_MEMORY_BYTES })?;
+        let mut attempts = 0;
         loop {
             let step = work.next(&mut database.numbers.borrow_mut())?;
             match step {
@@ -249,23 +259,97 @@ impl Session {
                     let ticket = self.send_write(reserve.table, reserve.kind, &reserve.rows).await?;
                     let taken = match self.written(ticket).await {
                         Ok(_) => true,
-                        Err(error) if is_there(&error) => false,
+                        Err(error) if error.sqlstate == "23505" => false,
                         Err(error) => return Err(error),
                     };
                     database.numbers.borrow_mut().reserved(&reserve, taken);
                 }
-                Step::Write(write) => {
-                    if !write.again {
-                        self.check_new(write.table, write.kind, &write.rows).await?;
+                Step::Write(writes) => {
+                    if self.lock(change, work.contended(&writes)).await? {
+                        work.refused(&writes)?;
+                        continue;
                     }
-                    match self.write(write.table, write.kind, write.rows).await {
-                        Err(error) if write.again && is_there(&error) => return Ok(None),
-                        outcome => outcome?,
+                    let refused = self.make(writes, work.must_be_new()).await?;
+                    attempts += 1;
+                    if attempts > CHANGE_ATTEMPTS_MAX && !refused.is_empty() {
+                        return Err(conflict());
                     }
+                    work.refused(&refused)?;
                 }
-                Step::Done(effect) => return Ok(Some(effect)),
+                Step::Done(effect) => return Ok(done(effect)),
             }
         }
+    }
+
+    /// Locks rows until the statement or the transaction ends; whether others had them, so that they may be others now.
+    async fn lock(&mut self, change: &Change, keys: BTreeSet<Vec<u8>>) -> Result<bool, SqlError> {
+        let rows = keys.into_iter().map(|key| (change.table.0, key.into_boxed_slice()));
+        self.interrupt.guard(self.locked.lock(rows)).await?
+    }
+
+    /// Makes the writes of a statement, or holds them in a transaction; those that were refused because others were faster.
+    async fn make(
+        &mut self,
+        writes: Vec<RowsToWrite>,
+        must_be_new: bool,
+    ) -> Result<Vec<RowsToWrite>, SqlError> {
+        for RowsToWrite { table, kind, rows } in writes.iter().filter(|_| must_be_new) {
+            self.check_new(*table, *kind, rows).await?;
+        }
+        if self.transaction.is_holding() {
+            for RowsToWrite { table, kind, rows } in writes {
+                self.hold(table, kind, rows).await?;
+            }
+            return Ok(Vec::new());
+        }
+        let writes: Vec<TableWrite> = writes.into_iter().map(table_write).collect();
+        let shares = self.shares(&writes)?;
+        let mut refused = Vec::new();
+        let conflicts = self.commit_shares(&shares).await?;
+        for (share, conflict) in shares.into_iter().zip(conflicts) {
+            if conflict.is_some() {
+                refused.extend(share.writes.into_iter().map(rows_to_write));
+            }
+        }
+        Ok(refused)
+    }
+
+    fn shares(&self, writes: &[TableWrite]) -> Result<Vec<Share>, SqlError> {
+        let shares = self.database.pump.with_front(|front| front.shares(writes));
+        shares.map_err(|error| SqlError::new(NO_LONGER_THERE, error.to_string()))
+    }
+
+    /// Sends all shares and waits until each has been written or refused: for each the error if others were faster.
+    async fn commit_shares(&mut self, shares: &[Share]) -> Result<Vec<Option<RequestError>>, SqlError> {
+        let pump = self.database.pump.clone();
+        let mut tickets = Vec::with_capacity(shares.len());
+        let mut outcome = Ok(());
+        for share in shares {
+            match self.interrupt.guard(pump.commit(share)).await {
+                Ok(Ok(ticket)) => tickets.push(ticket),
+                Ok(Err(error)) => outcome = outcome.and(Err(request_error(&error))),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+            if outcome.is_err() {
+                break;
+            }
+        }
+        let mut conflicts = Vec::with_capacity(shares.len());
+        for ticket in tickets {
+            match ticket.answer().await {
+                Ok(Answered::Written { at, .. }) => {
+                    self.token.merge(&at);
+                    conflicts.push(None);
+                }
+                Ok(Answered::Conflict { at, error }) => {
+                    self.token.merge(&at);
+                    conflicts.push(Some(error));
+                }
+                Ok(_) => unreachable!("a write is written"),
+                Err(error) => outcome = outcome.and(Err(request_error(&error))),
+            }
+        }
+        outcome.map(|()| conflicts)
     }
 
     /// Refuses new rows some of whose keys are there, before any shard has written its part of them. Keys that another session
@@ -286,47 +370,29 @@ impl Session {
         rows: Rows,
     ) -> Result<(), SqlError> {
         if self.transaction.is_holding() {
-            if kind == WriteKind::Insert && self.new_rows(table, &rows).await?.count != rows.count {
-                return Err(duplicate_key());
-            }
-            return self.hold(table, kind, rows);
+            return self.hold(table, kind, rows).await;
         }
         let ticket = self.send_write(table, kind, &rows).await?;
         self.written(ticket).await.map(|_| ())
     }
 
-    fn hold(&mut self, table: TableId, kind: WriteKind, rows: Rows) -> Result<(), SqlError> {
+    async fn hold(&mut self, table: TableId, kind: WriteKind, rows: Rows) -> Result<(), SqlError> {
+        if kind == WriteKind::Insert && self.new_rows(table, &rows).await?.count != rows.count {
+            return Err(duplicate_key());
+        }
         let catalog = self.database.catalog.borrow();
         self.transaction.hold(&catalog.plan().tables[table.0 as usize], kind, rows)
     }
 
     /// Those of the rows whose primary keys are not there yet, as the transaction sees it, each key once.
     async fn new_rows(&mut self, table: TableId, rows: &Rows) -> Result<Rows, SqlError> {
-        let database = self.database.clone();
-        let (known, view) = {
-            let catalog = database.catalog.borrow();
-            let is_it = |object: &&sql::Object| object.table().is_some_and(|(id, _)| id == table);
-            let Some(path) = catalog.objects().iter().find(is_it).and_then(|object| object.paths.first())
-            else {
-                return Err(SqlError::new("42P01", "the table is no longer there"));
-            };
-            let known = self.transaction.overlay().known(&catalog.plan().tables[table.0 as usize], rows);
-            (known, ViewId(path.view))
+        let known = {
+            let catalog = self.database.catalog.borrow();
+            self.transaction.overlay().known(&catalog.plan().tables[table.0 as usize], rows)
         };
-        let mut asked = Rows::new();
-        for (key, _) in known.iter().filter(|(_, known)| known.is_none()) {
-            asked.push(Row::at(key));
-        }
-        let mut there = std::collections::HashSet::new();
-        let mut keys = asked.iter().peekable();
-        while keys.peek().is_some() {
-            let mut some = Rows::new();
-            keys.by_ref().take(KEYS_AT_ONCE).for_each(|key| some.push(key));
-            let found = self.asked(view, &some, 1).await?.to_rows();
-            let catalog = database.catalog.borrow();
-            let spec = &catalog.plan().tables[table.0 as usize];
-            there.extend(Overlay::default().known(spec, &found).into_iter().map(|(key, _)| key));
-        }
+        let unknown = known.iter().filter(|(_, known)| known.is_none()).map(|(key, _)| &**key);
+        let there = self.rows_there(table, unknown).await?;
+        let mut there: HashSet<Box<[u8]>> = there.into_keys().collect();
         let mut new = Rows::new();
         for (row, (key, known)) in rows.iter().zip(known) {
             if known != Some(true) && there.insert(key) {
@@ -334,6 +400,33 @@ impl Session {
             }
         }
         Ok(new)
+    }
+
+    /// The rows of a table that have these primary keys, by those.
+    async fn rows_there(
+        &mut self,
+        table: TableId,
+        keys: impl Iterator<Item = &[u8]>,
+    ) -> Result<HashMap<Box<[u8]>, Box<[u8]>>, SqlError> {
+        let database = self.database.clone();
+        let view = {
+            let catalog = database.catalog.borrow();
+            let is_it = |object: &&sql::Object| object.table().is_some_and(|(id, _)| id == table);
+            let path = catalog.objects().iter().find(is_it).and_then(|object| object.paths.first());
+            ViewId(path.ok_or_else(no_longer_there)?.view)
+        };
+        let mut there = HashMap::new();
+        let mut keys = keys.peekable();
+        while keys.peek().is_some() {
+            let mut some = Rows::new();
+            keys.by_ref().take(KEYS_AT_ONCE).for_each(|key| some.push(Row::at(key)));
+            let found = self.asked(view, &some, 1).await?.to_rows();
+            let catalog = database.catalog.borrow();
+            let keys = Overlay::default().known(&catalog.plan().tables[table.0 as usize], &found);
+            let rows = found.iter().map(|row| row.bytes_all().into());
+            there.extend(keys.into_iter().map(|(key, _)| key).zip(rows));
+        }
+        Ok(there)
     }
 
     pub(super) async fn send_write(
@@ -354,28 +447,37 @@ impl Session {
                 self.token.merge(&at);
                 Ok(changed)
             }
+            Ok(Answered::Conflict { error, .. }) => Err(request_error(&error)),
             Ok(_) => unreachable!("a write is written"),
             Err(error) => Err(request_error(&error)),
         }
     }
 
-    /// Ends the transaction and writes what it holds.
+    /// Ends the transaction and writes what it holds: on each shard everything or nothing.
     pub(super) async fn commit(&mut self) -> Result<(), SqlError> {
-        let mut tickets = Vec::new();
-        let mut outcome = Ok(());
-        for held in self.transaction.take() {
-            match self.send_write(held.table, held.kind, &held.rows).await {
-                Ok(ticket) => tickets.push(ticket),
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
-            }
+        let changes = self.transaction.take();
+        let shares = self.shares(&changes.writes())?;
+        if shares.len() > 1 {
+            self.check_unchanged(&changes).await?;
         }
-        for ticket in tickets {
-            let written = self.written(ticket).await;
-            outcome = outcome.and(written.map(|_| ()));
+        let conflicts = self.commit_shares(&shares).await?;
+        let refused = conflicts.iter().flatten().count();
+        match conflicts.iter().flatten().next() {
+            None => Ok(()),
+            Some(error) if refused == shares.len() => Err(commit_error(error)),
+            Some(error) => Err(SqlError::new("40003", "a part of the transaction has been written, the rest has not")
+                .detail(format!("{refused} of {} parts were refused: {}", shares.len(), error.message))
+                .hint("Others have changed its rows at the same moment. A transaction is atomic on each shard only.")),
         }
-        outcome
+    }
+
+    /// Refuses a transaction for several shards that one of them would refuse, before any has written its part. What others
+    /// write from now on is found by the shards themselves.
+    async fn check_unchanged(&mut self, changes: &Overlay) -> Result<(), SqlError> {
+        for table in changes.tables() {
+            let there = self.rows_there(table, changes.conditional(table)).await?;
+            changes.check(table, &there)?;
+        }
+        Ok(())
     }
 }

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use operators::{Row, Rows, ScanPosition, TableId, ViewId, WriteKind};
 use runtime::ShardId;
-use runtime::front::{Completion, Definition, Front, FrontError, Outcome, RequestError, RequestId, Token};
+use runtime::front::{
+    Completion, Definition, Front, FrontError, Outcome, RequestError, RequestId, Share, Token,
+};
 use runtime::message::Refusal;
 use tokio::io::Interest;
 use tokio::net::{UnixDatagram, UnixStream};
@@ -85,6 +87,13 @@ pub enum Answered {
         changed: u32,
         /// What a later read must be given to show it.
         at: Token,
+    },
+    /// A write has found other rows than it was made for: nothing was done.
+    Conflict {
+        /// What a later read must be given to show them.
+        at: Token,
+        /// What they are.
+        error: RequestError,
     },
     /// The catalogue has changed.
     Defined,
@@ -201,6 +210,15 @@ impl Pump {
         rows: &Rows,
     ) -> Result<Ticket, RequestError> {
         self.ask(|front| front.write(table, kind, rows)).await
+    }
+
+    /// Carries out a share of writes, once the front takes more.
+    ///
+    /// # Errors
+    ///
+    /// What the front refuses by itself.
+    pub async fn commit(self: &Rc<Self>, share: &Share) -> Result<Ticket, RequestError> {
+        self.ask(|front| front.commit(share)).await
     }
 
     /// Asks for a piece of what a shard holds of a view.
@@ -359,6 +377,11 @@ impl State {
             }
             (Asker::Many(members), Outcome::Found { counts, rows }) => {
                 self.share_out(&members, &counts, rows)
+            }
+            (Asker::One(slot), Outcome::Failed(error))
+                if matches!(error.reason, Refusal::Changed | Refusal::DuplicateKey) =>
+            {
+                self.settle(slot, Ok(Answered::Conflict { at: completion.at, error }));
             }
             (Asker::One(slot), Outcome::Failed(error)) => self.settle(slot, Err(error)),
             (Asker::Many(members), Outcome::Failed(error)) => {

@@ -15,6 +15,7 @@ use super::cursor::Cursors;
 use super::database::Database;
 use super::decode::{Bind, List, Message, Target};
 use super::execute::Done;
+use super::locks::Held;
 use super::pipeline::Pipeline;
 use super::rows::{Encoder, Formats};
 use super::settings::Settings;
@@ -39,6 +40,8 @@ pub struct Session {
     /// Whether its reads need not show what it has written.
     pub(super) is_eventual: bool,
     pub(super) transaction: Transaction,
+    /// Rows that are locked until the statement or the transaction ends.
+    pub(super) locked: Held,
     pub(super) statements: HashMap<String, Rc<Statement>>,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) cursors: Cursors,
@@ -69,6 +72,7 @@ impl Session {
         settings: Settings,
     ) -> Session {
         let mut session = Session {
+            locked: Held::new(&database.locks, number),
             database,
             interrupt,
             who,
@@ -147,6 +151,7 @@ impl Session {
             self.cursors.end_transaction(false);
         }
         self.transaction.fail();
+        self.unlock();
         let kind = match self.end_copy() {
             None => kind,
             // What is left of the data is passed over, up to the end of the copy or up to Sync.
@@ -161,9 +166,17 @@ impl Session {
         Ok(())
     }
 
+    /// Unlocks the rows that nothing under way has changed any more.
+    pub(super) fn unlock(&mut self) {
+        if self.transaction.is_over() {
+            self.locked.release();
+        }
+    }
+
     /// A statement whose answer was awaited has failed.
     pub(super) fn failed_late(&mut self, sync_has_come: bool) {
         self.transaction.fail();
+        self.unlock();
         self.is_skipping = !sync_has_come;
     }
 
@@ -240,7 +253,9 @@ impl Session {
             self.send_rows(io, &mut cursor, &statement, &Formats::Text, 0).await?;
         }
         if self.transaction.state() == State::Implicit {
-            self.commit().await?;
+            let committed = self.commit().await;
+            self.unlock();
+            committed?;
             self.cursors.end_transaction(true);
         }
         io.out.ready(self.transaction.status());

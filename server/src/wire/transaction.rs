@@ -68,6 +68,15 @@ impl Transaction {
         self.state != State::None
     }
 
+    /// Whether nothing that it has changed can be written any more.
+    pub fn is_over(&self) -> bool {
+        match self.state {
+            State::None => true,
+            State::Failed => self.savepoints.is_empty(),
+            State::Implicit | State::Active => false,
+        }
+    }
+
     /// BEGIN; false if there was one already.
     pub fn begin(&mut self) -> bool {
         let is_new = matches!(self.state, State::None | State::Implicit);
@@ -131,11 +140,11 @@ impl Transaction {
         Ok(())
     }
 
-    /// Ends the transaction and gives what it holds.
-    pub fn take(&mut self) -> Vec<Held> {
-        let held = std::mem::take(&mut self.held);
+    /// Ends the transaction and gives what it has changed.
+    pub fn take(&mut self) -> Overlay {
+        let overlay = std::mem::take(&mut self.overlay);
         self.end();
-        held
+        overlay
     }
 
     /// Ends the transaction and drops what it holds.

@@ -3,6 +3,7 @@
 
 mod auth;
 mod command_line;
+mod counters;
 mod demo;
 mod describe;
 mod killer;

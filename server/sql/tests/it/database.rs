@@ -156,8 +156,11 @@ impl Database {
                     self.changed = before;
                     self.numbers.reserved(&reserve, taken);
                 }
-                Step::Write(write) => {
-                    self.write(write.table, write.kind, write.rows)?;
+                Step::Write(writes) => {
+                    for write in writes {
+                        self.write(write.table, write.kind, write.rows)?;
+                    }
+                    work.refused(&[])?;
                 }
                 Step::Done(effect) => {
                     self.changed = effect.count;

@@ -7,17 +7,20 @@
 //!     match work.next(&mut numbers)? {
 //!         Step::Read(sources) => for each row of each source: work.feed(number, &rows)?
 //!         Step::Reserve(reserve) => insert it at once; numbers.reserved(&reserve, no key was there)
-//!         Step::Write(write) => write it, or hold it until COMMIT
+//!         Step::Write(writes) => make them, or hold them until COMMIT; work.refused(those that others were faster than)?
 //!         Step::Done(effect) => break
 //!     }
 //! }
 //! ```
 //!
-//! Between its reading and its writing others may write. A write that is refused because a key is there has to be begun
-//! anew where [`Step::Write`] says so: the statement then finds what the other has written.
+//! Between its reading and its writing others may write. So a row is replaced or removed only as what it was read as, and a
+//! write may be refused. The statement is then run again for the rows of that write, as PostgreSQL does at READ COMMITTED:
+//! it reads what the other has written. Rows of other shards may have been written by then, and stay so.
+
+mod writes;
 
 use crate::catalog::DefaultValue;
-use crate::change::{Change, Input, OnConflict, Verb};
+use crate::change::{Change, Input, Verb};
 use crate::define::default_value;
 use crate::error::{Result, SqlError};
 use crate::evaluate::{Context, check_parameters};
@@ -26,7 +29,7 @@ use crate::scan::{Limits, Run, Source};
 use crate::write::checked;
 use operators::expr::Literal;
 use operators::{Row, RowBuilder, Rows, TableId, WriteKind};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 /// Rows to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +40,6 @@ pub struct RowsToWrite {
     pub kind: WriteKind,
     /// The rows.
     pub rows: Rows,
-    /// Where a key is there already: whether the statement is to be begun anew, rather than to fail.
-    pub again: bool,
 }
 
 /// What a statement has done.
@@ -59,8 +60,8 @@ pub enum Step {
     Read(Vec<Source>),
     /// Take numbers.
     Reserve(Reserve),
-    /// Write rows.
-    Write(RowsToWrite),
+    /// Write rows, those of one shard all at once.
+    Write(Vec<RowsToWrite>),
     /// Nothing more.
     Done(Effect),
 }
@@ -73,11 +74,25 @@ enum State {
     Query(Box<Run>),
     /// Looks for rows with the keys of new ones.
     Keys {
-        new: Rows,
         there: Rows,
     },
-    Write(VecDeque<RowsToWrite>),
+    Write,
 }
+
+/// What is done where others were faster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Faster {
+    /// The statement fails: a key is there.
+    KeyIsThere,
+    /// The rows are looked at again.
+    LookAgain,
+    /// The new rows of those that were to be removed are removed, and the statement fails.
+    TakeBack,
+    /// The statement fails: somebody has changed even that.
+    Fail,
+}
+
+type Writes = (Vec<RowsToWrite>, Faster);
 
 /// A change at work.
 #[derive(Debug)]
@@ -88,6 +103,18 @@ pub struct Work<'a> {
     state: State,
     /// Rows of a query that are to be inserted, while numbers for them are being taken.
     found: Option<Rows>,
+    /// What is to be written, one after another.
+    steps: VecDeque<Writes>,
+    /// What becomes of the writes that are being made, if others were faster.
+    faster: Faster,
+    /// The keys of the rows that are looked at again; all rows at first.
+    only: Option<HashSet<Vec<u8>>>,
+    /// New rows, as long as others may turn out to have their keys.
+    new: Rows,
+    /// Rows that get other keys: the keys before, and the rows then.
+    moved: HashMap<Vec<u8>, Vec<u8>>,
+    /// What the statement fails with when all has been written.
+    failure: Option<SqlError>,
     /// Rows inserted, updated or deleted, as RETURNING sees them.
     shown: Rows,
     returning: Option<Rows>,
@@ -104,6 +131,12 @@ impl Change {
             limits,
             state: State::Begin,
             found: None,
+            steps: VecDeque::new(),
+            faster: Faster::Fail,
+            only: None,
+            new: Rows::new(),
+            moved: HashMap::new(),
+            failure: None,
             shown: Rows::new(),
             returning: None,
             held_bytes: 0,
@@ -115,27 +148,84 @@ impl Work<'_> {
     /// What to do next, after all has been done that was asked for before.
     pub fn next(&mut self, numbers: &mut Numbers) -> Result<Step> {
         loop {
-            let state = std::mem::replace(&mut self.state, State::Begin);
-            if let State::Write(mut steps) = state {
-                // Before anything is written, since it may fail.
-                if self.returning.is_none() {
-                    self.returning = self.returned()?;
-                }
-                let Some(step) = steps.pop_front() else { return Ok(self.done()) };
-                self.state = State::Write(steps);
-                return Ok(Step::Write(step));
-            }
-            match state {
+            match std::mem::replace(&mut self.state, State::Begin) {
                 State::Blocks(counter, next_block) => numbers.learn(counter, next_block),
                 State::Query(run) => self.found = Some(run.finish()?),
-                State::Keys { new, there } => {
-                    self.resolve(&new, &there)?;
+                State::Keys { there } => {
+                    self.resolve(&there)?;
                     continue;
                 }
-                State::Begin | State::Write(_) => {}
+                State::Begin => {}
+                State::Write => {
+                    self.state = State::Write;
+                    return self.next_write();
+                }
             }
             if let Some(step) = self.advance(numbers)? {
                 return Ok(step);
+            }
+        }
+    }
+
+    fn next_write(&mut self) -> Result<Step> {
+        // Before anything is written, since it may fail.
+        if self.returning.is_none() {
+            self.returning = self.returned()?;
+        }
+        match self.steps.pop_front() {
+            None => self.done(),
+            Some((writes, faster)) => {
+                self.faster = faster;
+                Ok(Step::Write(writes))
+            }
+        }
+    }
+
+    /// Whether the keys of the rows to insert must not be there, which may be looked at before anything is written.
+    pub fn must_be_new(&self) -> bool {
+        self.faster == Faster::KeyIsThere
+    }
+
+    /// The keys of rows to be written which may be looked at again by telling that they were refused; none if they may not.
+    pub fn contended(&self, writes: &[RowsToWrite]) -> BTreeSet<Vec<u8>> {
+        if self.faster != Faster::LookAgain {
+            return BTreeSet::new();
+        }
+        writes.iter().flat_map(|write| write.rows.iter()).map(|row| self.key_of(row)).collect()
+    }
+
+    /// Told after [`Step::Write`] which rows were not written because others were faster: these have their keys, or have changed
+    /// them. What comes next is found by [`Work::next`].
+    ///
+    /// # Errors
+    ///
+    /// Where the statement fails over it: what has been written of it then stays.
+    pub fn refused(&mut self, refused: &[RowsToWrite]) -> Result<()> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let rows = refused.iter().flat_map(|write| write.rows.iter());
+        let keys: HashSet<Vec<u8>> = rows.map(|row| self.key_of(row)).collect();
+        match self.faster {
+            Faster::KeyIsThere => Err(key_is_there()),
+            Faster::Fail => Err(others_were_faster()),
+            Faster::TakeBack => {
+                let mut back = Rows::new();
+                keys.iter().filter_map(|key| self.moved.get(key)).for_each(|row| back.push(Row::at(row)));
+                self.steps = VecDeque::from([(vec![self.write(WriteKind::Remove, back)], Faster::Fail)]);
+                self.failure = Some(others_were_faster());
+                Ok(())
+            }
+            Faster::LookAgain => {
+                let mut shown = Rows::new();
+                let kept = self.shown.iter().filter(|row| !keys.contains(&self.key_of(*row)));
+                kept.for_each(|row| shown.push(row));
+                self.shown = shown;
+                self.returning = None;
+                self.held_bytes = 0;
+                self.only = Some(keys);
+                self.state = State::Begin;
+                Ok(())
             }
         }
     }
@@ -144,7 +234,7 @@ impl Work<'_> {
     pub fn feed(&mut self, source: usize, rows: &Rows) -> Result<()> {
         match &mut self.state {
             State::Query(run) => return run.feed(source, rows),
-            State::Keys { there, .. } => {
+            State::Keys { there } => {
                 for row in rows {
                     there.push(row);
                 }
@@ -166,6 +256,9 @@ impl Work<'_> {
 
     /// From the rows to insert, update or delete to what is to be written; or what is needed before.
     fn advance(&mut self, numbers: &mut Numbers) -> Result<Option<Step>> {
+        if self.only.is_some() && !self.new.is_empty() {
+            return Ok(Some(self.look_for_keys()));
+        }
         if let (Input::Query { scan, .. }, None) = (&self.change.input, &self.found) {
             let run = scan.start(&self.context, self.limits)?;
             let sources = run.sources().to_vec();
@@ -178,16 +271,18 @@ impl Work<'_> {
                     return Ok(Some(step));
                 }
                 let new = self.new_rows(numbers)?;
-                self.insert(new)
+                Ok(self.insert(new))
             }
             Verb::Update => {
                 let found = self.found.take().expect("it has been read");
-                self.state = State::Write(self.update(&found)?);
+                self.update(&found)?;
+                self.state = State::Write;
                 Ok(None)
             }
             Verb::Delete | Verb::Truncate => {
                 let found = self.found.take().expect("it has been read");
-                self.state = State::Write(self.delete(&found));
+                self.delete(&found);
+                self.state = State::Write;
                 Ok(None)
             }
         }
@@ -273,139 +368,6 @@ impl Work<'_> {
         self.change.check(builder.finish(), &self.context)
     }
 
-    fn insert(&mut self, new: Rows) -> Result<Option<Step>> {
-        if new.is_empty() {
-            self.state = State::Write(VecDeque::new());
-            return Ok(None);
-        }
-        if matches!(self.change.conflict, OnConflict::Error) {
-            self.shown = new.clone();
-            self.state = State::Write(VecDeque::from([self.step(WriteKind::Insert, new, false)]));
-            return Ok(None);
-        }
-        let mut keys = Rows::new();
-        let mut seen = HashSet::new();
-        for row in &new {
-            let key = self.key_of(row);
-            if seen.insert(key.clone()) {
-                keys.push(Row::at(&key));
-            }
-        }
-        self.state = State::Keys { new, there: Rows::new() };
-        let object = self.change.name.clone();
-        let view = self.change.view;
-        Ok(Some(Step::Read(vec![Source { object, view, keys: Some(keys), limit: u32::MAX }])))
-    }
-
-    /// ON CONFLICT: what becomes of new rows, given the rows that have their keys.
-    fn resolve(&mut self, new: &Rows, there: &Rows) -> Result<()> {
-        let there: HashMap<Vec<u8>, Row<'_>> = there.iter().map(|row| (self.key_of(row), row)).collect();
-        let mut seen = HashSet::new();
-        let (mut inserted, mut updated, mut shown) = (Rows::new(), Rows::new(), Rows::new());
-        for row in new {
-            let key = self.key_of(row);
-            let old = there.get(&key);
-            let is_first = seen.insert(key);
-            match (&self.change.conflict, old) {
-                (OnConflict::Update { .. }, _) if !is_first => {
-                    return Err(SqlError::new(
-                        "21000",
-                        "ON CONFLICT DO UPDATE command cannot affect row a second time",
-                    )
-                    .hint("Two of the rows to be inserted have the same key."));
-                }
-                (_, None) if is_first => {
-                    inserted.push(row);
-                    shown.push(row);
-                }
-                (OnConflict::Update { set, condition }, Some(old)) => {
-                    let merged = self.change.updated(*old, row, set, condition.as_ref(), &self.context)?;
-                    for row in &merged {
-                        updated.push(row);
-                        shown.push(row);
-                    }
-                }
-                _ => {}
-            }
-        }
-        let mut steps = VecDeque::new();
-        if !inserted.is_empty() {
-            steps.push_back(self.step(WriteKind::Insert, inserted, true));
-        }
-        if !updated.is_empty() {
-            steps.push_back(self.step(WriteKind::Upsert, updated, false));
-        }
-        self.shown = shown;
-        self.state = State::Write(steps);
-        Ok(())
-    }
-
-    /// UPDATE: rows with new keys are inserted first and those with old ones removed last, so that no row is ever missing.
-    fn update(&mut self, found: &Rows) -> Result<VecDeque<RowsToWrite>> {
-        let Input::Query { cells, .. } = &self.change.input else { unreachable!("UPDATE reads") };
-        let Change { name, columns, .. } = self.change;
-        let mut old_keys: Vec<Vec<u8>> = Vec::new();
-        let mut seen = HashSet::new();
-        let mut new = Rows::new();
-        let mut builder = RowBuilder::new();
-        for row in found {
-            let key = self.key_of(row);
-            // A row that is joined with several others is updated once.
-            if !seen.insert(key.clone()) {
-                continue;
-            }
-            old_keys.push(key);
-            builder.start(columns.len());
-            for (column, cell) in columns.iter().zip(cells) {
-                let value = match cell {
-                    Some(cell) => cell.value(Some(row), &self.context)?,
-                    None => default_value(column, self.context.now),
-                };
-                builder.push(checked(name, column, value)?.datum());
-            }
-            self.change.check(builder.finish(), &self.context)?;
-            new.push(builder.finish());
-        }
-        let (mut moved, mut kept) = (Rows::new(), Rows::new());
-        let mut new_keys = HashSet::new();
-        for row in &new {
-            let key = self.key_of(row);
-            if seen.contains(&key) {
-                kept.push(row)
-            } else {
-                moved.push(row)
-            }
-            if !new_keys.insert(key) {
-                return Err(SqlError::new("23505", "duplicate key value violates unique constraint")
-                    .detail("Two of the rows updated would have the same primary key."));
-            }
-        }
-        let mut gone = Rows::new();
-        old_keys.iter().filter(|key| !new_keys.contains(*key)).for_each(|key| gone.push(Row::at(key)));
-        self.shown = new;
-        let steps = [(WriteKind::Insert, moved), (WriteKind::Upsert, kept), (WriteKind::Delete, gone)];
-        let steps = steps.into_iter().filter(|(_, rows)| !rows.is_empty());
-        Ok(steps.map(|(kind, rows)| self.step(kind, rows, false)).collect())
-    }
-
-    fn delete(&mut self, found: &Rows) -> VecDeque<RowsToWrite> {
-        let mut keys = Rows::new();
-        let mut seen = HashSet::new();
-        for row in found {
-            let key = self.key_of(row);
-            if seen.insert(key.clone()) {
-                keys.push(Row::at(&key));
-                self.shown.push(row);
-            }
-        }
-        let step = (!keys.is_empty()).then(|| self.step(WriteKind::Delete, keys, false));
-        step.into_iter().collect()
-    }
-
-    fn step(&self, kind: WriteKind, rows: Rows, again: bool) -> RowsToWrite {
-        RowsToWrite { table: self.change.table, kind, rows, again }
-    }
-
     /// The primary key of a row, as a row of its own.
     fn key_of(&self, row: Row<'_>) -> Vec<u8> {
         let mut builder = RowBuilder::new();
@@ -431,9 +393,20 @@ impl Work<'_> {
         Ok(Some(rows))
     }
 
-    fn done(&mut self) -> Step {
+    fn done(&mut self) -> Result<Step> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         let (count, returning) = (u64::from(self.shown.count), self.returning.take());
-        self.state = State::Write(VecDeque::new());
-        Step::Done(Effect { verb: self.change.verb, count, returning })
+        Ok(Step::Done(Effect { verb: self.change.verb, count, returning }))
     }
+}
+
+fn others_were_faster() -> SqlError {
+    SqlError::new("40001", "could not serialize access due to concurrent update")
+        .hint("Run the statement again.")
+}
+
+fn key_is_there() -> SqlError {
+    SqlError::new("23505", "duplicate key value violates unique constraint")
 }
