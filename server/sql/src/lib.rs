@@ -61,8 +61,10 @@
 //! - UNIQUE and FOREIGN KEY are taken and not enforced, with a warning; CHECK is enforced. UNIQUE brings a lookup key.
 //! - Numbers of serial and identity columns are unique, and have gaps where a front ends.
 //! - Cursors go forward only, and keep the whole result in the front.
-//! - FOR UPDATE and FOR SHARE are taken with a warning, and lock nothing. Nobody waits for anybody.
-//! - What UPDATE, DELETE and ON CONFLICT mean while others write: see [`change`].
+//! - FOR UPDATE and FOR SHARE are taken with a warning, and lock nothing.
+//! - UPDATE, DELETE and ON CONFLICT DO UPDATE lose nothing that others write: see [`change`]. Who changes a row waits for
+//!   those of the same front who have changed it; a transaction that meets another front's change, or an INSERT that replaces
+//!   whole rows, fails at COMMIT with 40001 and is to be run again.
 //! - `row_number()` can be compared with a number by the query around it, and shown only where it is one number.
 //! - In a view a subquery as a value has one row at most by its form: an aggregate, a whole key compared with columns of the
 //!   query around it, or LIMIT 1. A subquery names columns of the query around it in equalities only. It stands in WHERE, and in
