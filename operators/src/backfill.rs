@@ -85,6 +85,11 @@ impl Gate {
         self.open == SLICE_COUNT
     }
 
+    /// Whether everything has passed; in the step that opens it wide only after its run.
+    pub fn has_passed_all(&self) -> bool {
+        self.passed == SLICE_COUNT
+    }
+
     /// Whether this row has passed or passes in this step.
     pub fn lets(&self, row: Row<'_>) -> bool {
         self.is_open() || slice_of(row, &self.key) < self.open

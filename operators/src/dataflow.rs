@@ -9,6 +9,7 @@ use crate::error::{LookupError, WriteError};
 use crate::exchange::Exchange;
 pub use crate::exchange::Outputs;
 use crate::expr::{NoValue, Scratch};
+use crate::failing::{Failing, counted_exchange};
 use crate::hash::hash_words;
 use crate::join::Join;
 use crate::map::{Filter, Map};
@@ -72,6 +73,9 @@ pub(crate) struct Node {
     pub(crate) output: DeltaBuffer,
     /// The output summed up, by the keys that others need.
     pub(crate) arrangements: Vec<Arrangement>,
+    /// The nodes that it reads.
+    inputs: Vec<usize>,
+    failing: Failing,
 }
 
 /// What an operator keeps.
@@ -178,7 +182,12 @@ impl Dataflow {
 
     /// Queues what another shard sent for an exchange. What comes late for one that has been dropped here is nothing.
     pub fn apply(&mut self, exchange: OperatorId, deltas: &[u8]) {
-        match self.nodes.get_mut(exchange.index()).map(|node| &mut node.state) {
+        let counted = counted_exchange(exchange);
+        let node = self.nodes.get_mut(counted.unwrap_or(exchange).index());
+        match node.map(|node| &mut node.state) {
+            Some(State::Exchange(_, exchange)) if counted.is_some() => {
+                exchange.receive_counts(Deltas(deltas))
+            }
             Some(State::Exchange(_, exchange)) => exchange.receive(Deltas(deltas)),
             Some(State::Dropped) => {}
             _ => panic!("operator {} is no exchange: the senders have another plan", exchange.0),
@@ -196,7 +205,10 @@ impl Dataflow {
                 node.arrangements.iter_mut().for_each(|arrangement| arrangement.apply(&node.output));
             }
         }
-        self.nodes.iter_mut().for_each(|node| node.output.clear_and_trim(OUTPUT_KEEP_BYTES));
+        for node in &mut self.nodes {
+            node.output.clear_and_trim(OUTPUT_KEEP_BYTES);
+            node.failing.end_step();
+        }
     }
 
     /// Ticks consumed, and ticks that there are for what is installed: as long as there are more, some new operators
@@ -221,7 +233,9 @@ impl Dataflow {
 
     /// Checks bytes from a client as keys of a view (rows of its key columns); returns how many there are.
     pub fn validate_keys(&self, view: ViewId, keys: &[u8]) -> Result<u32, LookupError> {
-        self.view(view)?.validate_keys(keys)
+        let there = self.view(view)?;
+        self.check_whole(view)?;
+        there.validate_keys(keys)
     }
 
     /// Appends up to `limit` rows of a view with this key, in the view's order, and returns how many.
@@ -256,7 +270,21 @@ impl Dataflow {
             let view = self.plan.views[view.0 as usize].name.clone();
             return Err(LookupError::Building { view, percent: (done * 100 / all) as u8 });
         }
+        self.check_whole(view)?;
         Ok(there)
+    }
+
+    /// Why a view cannot be read: an expression before it has no value on some row, here or, where an exchange lies between, on
+    /// any shard.
+    pub fn failing(&self, view: ViewId) -> Option<NoValue> {
+        let spec = self.plan.views.get(view.0 as usize)?;
+        self.nodes[spec.node.index()].failing.reason()
+    }
+
+    /// Refuses to read a view where an expression before it has no value on a row.
+    fn check_whole(&self, view: ViewId) -> Result<(), LookupError> {
+        let Some(reason) = self.failing(view) else { return Ok(()) };
+        Err(LookupError::Failing { view: self.plan.views[view.0 as usize].name.clone(), reason })
     }
 
     /// How far a view has got the rows that were there before it, on this shard: slices, and of how many. A view without any
@@ -299,7 +327,9 @@ impl Dataflow {
         let mut sum = 0u64;
         for (number, node) in self.nodes.iter().enumerate() {
             let arrangements = node.arrangements.iter().map(Arrangement::digest);
-            for (part, digest) in std::iter::once(node.state.digest()).chain(arrangements).enumerate() {
+            let failing = hash_words(&node.failing.words());
+            let parts = [node.state.digest(), failing].into_iter().chain(arrangements);
+            for (part, digest) in parts.enumerate() {
                 sum = sum.wrapping_add(hash_words(&[number as u64, part as u64, digest]));
             }
         }
@@ -318,19 +348,24 @@ impl Dataflow {
 }
 
 impl Node {
-    pub(crate) fn new(state: State) -> Self {
-        Node { state, output: DeltaBuffer::new(), arrangements: Vec::new() }
+    pub(crate) fn new(state: State, inputs: Vec<usize>) -> Self {
+        let (output, arrangements) = (DeltaBuffer::new(), Vec::new());
+        Node { state, output, arrangements, inputs, failing: Failing::default() }
     }
 
     /// Computes the output of a step from those of the nodes `before`.
     fn run(&mut self, before: &[Node], scratch: &mut Scratch, away: &mut Outputs) {
-        let Node { state, output, .. } = self;
+        let Node { state, output, inputs, failing, .. } = self;
         let input = |id: &OperatorId| &before[id.index()].output;
+        let had_passed_all = !matches!(state, State::Backfill(_, gate) if !gate.has_passed_all());
+        if had_passed_all {
+            inputs.iter().for_each(|input| failing.pass_on(&before[*input].failing));
+        }
         match state {
             // A table's output is filled by its writes, and a view reads its source.
             State::Table(_) | State::View(_) | State::Dropped => {}
-            State::Filter(from, filter) => filter.run(input(from), scratch, output),
-            State::Map(from, map) => map.run(input(from), scratch, output),
+            State::Filter(from, filter) => filter.run(input(from), scratch, output, failing),
+            State::Map(from, map) => map.run(input(from), scratch, output, failing),
             State::Join(join) => join.run(before, output),
             State::Aggregate(from, aggregation) => aggregation.run(input(from), output),
             State::Distinct(from, distinct) => distinct.run(input(from), output),
@@ -339,8 +374,16 @@ impl Node {
             }
             State::Same(from) => output.push_frames(input(from).deltas(), input(from).count),
             State::TopK(from, top_k) => top_k.run(input(from), output),
-            State::Exchange(from, exchange) => exchange.run(input(from), output, away),
-            State::Backfill(from, gate) => gate.run(before, input(from), output),
+            State::Exchange(from, exchange) => {
+                exchange.run(input(from), output, away);
+                exchange.run_counts(failing, away);
+            }
+            State::Backfill(from, gate) => {
+                gate.run(before, input(from), output);
+                if !had_passed_all && gate.has_passed_all() {
+                    failing.pass_on_all(&before[from.index()].failing);
+                }
+            }
         }
     }
 }

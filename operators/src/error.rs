@@ -1,5 +1,6 @@
 //! What can go wrong: a plan that does not fit together, a write that the schema forbids, a lookup of nothing.
 
+use crate::expr::NoValue;
 use crate::plan::Column;
 use crate::row::RowError;
 
@@ -162,6 +163,14 @@ pub enum LookupError {
         view: String,
         /// How far it is on this shard.
         percent: u8,
+    },
+    /// Rows are wrong or missing, because an expression has no value on a row that they come from.
+    #[error("view {view:?} cannot be read, since an expression before it has no value on some row: {reason}")]
+    Failing {
+        /// The view.
+        view: String,
+        /// Why it has none.
+        reason: NoValue,
     },
     /// The key does not fit the view's key columns.
     #[error("view {view:?}: the key does not fit: {error}")]

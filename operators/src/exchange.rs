@@ -5,6 +5,7 @@
 
 use crate::batch::{Batch, DeltaBuffer, Deltas};
 use crate::combine::Combiner;
+use crate::failing::{Failing, counts_of};
 use crate::hash::{KeyColumns, hash_key, owner};
 use crate::plan::OperatorId;
 
@@ -17,13 +18,16 @@ pub struct Exchange {
     shards: u16,
     /// What other shards have sent since the last step.
     received: Batch,
+    /// What they have told of rows that fail.
+    received_counts: Batch,
     combiner: Combiner,
 }
 
 impl Exchange {
     /// The exchange `id` by `key` on shard `shard` of `shards`.
     pub fn new(id: OperatorId, key: KeyColumns, shard: u16, shards: u16) -> Self {
-        Exchange { id, key, shard, shards, received: Batch::new(), combiner: Combiner::default() }
+        let (received, received_counts) = (Batch::new(), Batch::new());
+        Exchange { id, key, shard, shards, received, received_counts, combiner: Combiner::default() }
     }
 
     /// Takes what another shard has sent.
@@ -31,9 +35,24 @@ impl Exchange {
         self.received.push_frames(deltas, deltas.count_frames());
     }
 
+    /// Takes what another shard has told of rows that fail there.
+    pub fn receive_counts(&mut self, counts: Deltas<'_>) {
+        self.received_counts.push_frames(counts, counts.count_frames());
+    }
+
+    /// Tells all other shards of rows that fail here, and takes what they have told.
+    pub fn run_counts(&mut self, failing: &mut Failing, away: &mut Outputs) {
+        if failing.has_changed() {
+            let others = (0..self.shards).filter(|shard| *shard != self.shard);
+            others.for_each(|shard| failing.tell(away.batch(shard, counts_of(self.id))));
+        }
+        failing.receive(self.received_counts.deltas());
+        self.received_counts.clear();
+    }
+
     /// Spreads `input`: the part of this shard, with what was received, to `here`, the rest to `away`.
     pub fn run(&mut self, input: &DeltaBuffer, here: &mut DeltaBuffer, away: &mut Outputs) {
-        let Exchange { id, key, shard, shards, received, combiner } = self;
+        let Exchange { id, key, shard, shards, received, combiner, .. } = self;
         let count = (input.count + received.count) as usize;
         combiner.combine([input.deltas(), received.deltas()], count, |row, weight| {
             let to = if *shards == 1 { 0 } else { owner(hash_key(row, key), *shards) };

@@ -55,7 +55,7 @@ impl Dataflow {
     }
 
     fn drop_node(&mut self, node: usize) {
-        self.nodes[node] = Node::new(State::Dropped);
+        self.nodes[node] = Node::new(State::Dropped, Vec::new());
         self.gates.forget(node);
     }
 
@@ -106,7 +106,8 @@ impl Dataflow {
                 State::Dropped
             }
         };
-        self.nodes.push(Node::new(state));
+        let reads = inputs(&spec.operator).iter().map(|input| input.index()).collect();
+        self.nodes.push(Node::new(state, reads));
         Ok(())
     }
 

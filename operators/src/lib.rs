@@ -44,6 +44,7 @@ pub mod plan;
 mod backfill;
 pub mod dataflow;
 mod exchange;
+mod failing;
 mod install;
 mod scan;
 mod source;

@@ -3,6 +3,7 @@
 use crate::batch::DeltaBuffer;
 use crate::error::PlanError;
 use crate::expr::{BoundExpr, Scratch};
+use crate::failing::Failing;
 use crate::plan::{Column, FilterSpec, MapSpec};
 use crate::projection::{ProjectedColumn, Projection};
 use crate::row::RowBuilder;
@@ -20,11 +21,19 @@ impl Filter {
     }
 
     /// Filters the deltas of a step.
-    pub fn run(&self, input: &DeltaBuffer, scratch: &mut Scratch, out: &mut DeltaBuffer) {
+    pub fn run(
+        &self,
+        input: &DeltaBuffer,
+        scratch: &mut Scratch,
+        out: &mut DeltaBuffer,
+        failing: &mut Failing,
+    ) {
         for (row, weight) in input.deltas() {
+            let errors = scratch.errors();
             if self.predicate.is_true(row, scratch) {
                 out.push(row, weight);
             }
+            failing.count(scratch, errors, weight);
             scratch.reset();
         }
     }
@@ -66,13 +75,20 @@ impl Map {
     }
 
     /// Maps the deltas of a step.
-    pub fn run(&mut self, input: &DeltaBuffer, scratch: &mut Scratch, out: &mut DeltaBuffer) {
+    pub fn run(
+        &mut self,
+        input: &DeltaBuffer,
+        scratch: &mut Scratch,
+        out: &mut DeltaBuffer,
+        failing: &mut Failing,
+    ) {
         match self {
             Map::Choose(projection) => {
                 input.deltas().for_each(|(row, weight)| projection.append(row, row, weight, out));
             }
             Map::Compute(columns, builder) => {
                 for (row, weight) in input.deltas() {
+                    let errors = scratch.errors();
                     builder.start(columns.len());
                     for column in columns.iter() {
                         match column {
@@ -81,6 +97,7 @@ impl Map {
                         }
                     }
                     out.push(builder.finish(), weight);
+                    failing.count(scratch, errors, weight);
                     scratch.reset();
                 }
             }

@@ -36,6 +36,7 @@ impl Refusal {
         match error {
             LookupError::UnknownView(_) | LookupError::DroppedView(_) => Refusal::Unknown,
             LookupError::Building { .. } => Refusal::Building,
+            LookupError::Failing { reason, .. } => Refusal::Failing(reason.number() as u8),
             _ => Refusal::Invalid,
         }
     }

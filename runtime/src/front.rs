@@ -522,6 +522,7 @@ fn outcome_of(answer: &ArchivedAnswer) -> Outcome {
                 crate::message::ArchivedRefusal::OutcomeUnknown => Refusal::OutcomeUnknown,
                 crate::message::ArchivedRefusal::Stale => Refusal::Stale,
                 crate::message::ArchivedRefusal::Changed => Refusal::Changed,
+                crate::message::ArchivedRefusal::Failing(reason) => Refusal::Failing(*reason),
             };
             Outcome::Failed(RequestError { reason, message: message.to_string() })
         }

@@ -179,6 +179,9 @@ pub enum Refusal {
     Stale,
     /// A row is not, or no longer, what the write takes it for.
     Changed,
+    /// The view cannot be read, since an expression before it has no value on some row. Why, is said by the number of a
+    /// [`operators::expr::NoValue`].
+    Failing(u8),
 }
 
 /// The most bytes of rows in a request: an old row of the largest size and the new one. A front splits larger batches.

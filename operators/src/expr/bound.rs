@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::cmp::Ordering;
+use std::fmt;
 
 use bumpalo::Bump;
 
@@ -34,6 +35,57 @@ pub enum NoValue {
     Argument,
     /// What is to be one row is several.
     SeveralRows,
+}
+
+impl NoValue {
+    /// How many reasons there are.
+    pub const COUNT: usize = 8;
+
+    /// All of them; a text's type matters only in that dates and times have a reason of their own.
+    const ALL: [NoValue; NoValue::COUNT] = [
+        NoValue::DivisionByZero,
+        NoValue::OutOfRange,
+        NoValue::Text(Type::Int),
+        NoValue::Text(Type::Timestamp),
+        NoValue::Root,
+        NoValue::Substring,
+        NoValue::Argument,
+        NoValue::SeveralRows,
+    ];
+
+    /// Its number among the reasons.
+    pub fn number(self) -> usize {
+        match self {
+            NoValue::DivisionByZero => 0,
+            NoValue::OutOfRange => 1,
+            NoValue::Text(Type::Date | Type::Timestamp) => 3,
+            NoValue::Text(_) => 2,
+            NoValue::Root => 4,
+            NoValue::Substring => 5,
+            NoValue::Argument => 6,
+            NoValue::SeveralRows => 7,
+        }
+    }
+
+    /// The reason with this number.
+    pub fn of_number(number: usize) -> Option<NoValue> {
+        NoValue::ALL.get(number).copied()
+    }
+}
+
+impl fmt::Display for NoValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NoValue::DivisionByZero => "division by zero",
+            NoValue::OutOfRange => "a value is out of range",
+            NoValue::Text(Type::Date | Type::Timestamp) => "a text is no date or time",
+            NoValue::Text(_) => "a text is no value of the type that it is converted to",
+            NoValue::Root => "the square root of a negative number",
+            NoValue::Substring => "a negative substring length",
+            NoValue::Argument => "an argument that a function does not take",
+            NoValue::SeveralRows => "more than one row returned by a subquery used as an expression",
+        })
+    }
 }
 
 /// What evaluation needs beside the row: room for texts, and the count of values that could not be computed.

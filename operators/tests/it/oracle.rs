@@ -1,7 +1,7 @@
 //! The slow way: every node of a plan computed from scratch from what went into it, with maps and nested loops.
 
 use operators::accumulator::Aggregate;
-use operators::expr::Scratch;
+use operators::expr::{Expr, Scratch};
 use operators::plan::{AggregateSpec, JoinSpec, MapSpec, Operator, OperatorId, TopKSpec};
 use operators::{Column, Datum, JoinKind, Plan, Row, RowBuilder};
 use std::cmp::Ordering;
@@ -55,6 +55,39 @@ pub fn evaluate(
         known.push(output);
     }
     known
+}
+
+/// Which nodes have rows before them on which an expression has no value, given the output of every node.
+pub fn failing(plan: &Plan, known: &[Relation]) -> Vec<bool> {
+    let mut failing: Vec<bool> = Vec::new();
+    for node in &plan.nodes {
+        let fails = |input: &OperatorId, expressions: &[&Expr]| {
+            let columns = &plan.nodes[input.index()].columns;
+            let bound: Vec<_> =
+                expressions.iter().map(|e| e.resolve(columns).expect("resolved before").0).collect();
+            known[input.index()].keys().any(|row| {
+                let scratch = Scratch::new();
+                bound.iter().for_each(|e| drop(e.eval(Row::at(row), &scratch)));
+                scratch.errors() > 0
+            })
+        };
+        let (own, inputs) = match &node.operator {
+            Operator::Table(_) | Operator::Dropped(_) => (false, vec![]),
+            Operator::Filter(spec) => (fails(&spec.input, &[&spec.predicate]), vec![spec.input]),
+            Operator::Map(spec) => {
+                (fails(&spec.input, &spec.expressions.iter().collect::<Vec<_>>()), vec![spec.input])
+            }
+            Operator::Join(spec) => (false, vec![spec.left, spec.right]),
+            Operator::Aggregate(spec) => (false, vec![spec.input]),
+            Operator::Distinct(input) | Operator::Backfill(input) => (false, vec![*input]),
+            Operator::Union(inputs) => (false, inputs.clone()),
+            Operator::TopK(spec) => (false, vec![spec.input]),
+            Operator::Exchange(spec) => (false, vec![spec.input]),
+            Operator::View(spec) => (false, vec![spec.input]),
+        };
+        failing.push(own || inputs.iter().any(|input| failing[input.index()]));
+    }
+    failing
 }
 
 fn sum<'a>(relations: impl Iterator<Item = &'a Relation>) -> Relation {

@@ -150,7 +150,8 @@ fn map(
     let mut columns: Vec<(String, operators::expr::Expr)> =
         some_columns(p.columns(input), random, 4).into_iter().map(|name| (name.clone(), col(name))).collect();
     if let Some(name) = one_of(p.columns(input), random, &[Type::Int]) {
-        columns.push((format!("m{step}"), col(name).rem(lit(3))));
+        let number = if random.u32(0..6) == 0 { lit(6).div(col(name)) } else { col(name).rem(lit(3)) };
+        columns.push((format!("m{step}"), number));
     }
     let columns: Vec<(&str, _)> = columns.iter().map(|(name, e)| (name.as_str(), e.clone())).collect();
     p.map(input, &columns)

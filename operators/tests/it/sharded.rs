@@ -154,6 +154,11 @@ impl Machine {
         rows
     }
 
+    /// Whether any shard refuses to read a view because of rows on which an expression has no value.
+    fn is_failing(&self, view: &ViewSpec) -> bool {
+        self.shards.iter().any(|shard| shard.failing(view.id).is_some())
+    }
+
     fn digests(&self) -> Vec<u64> {
         self.shards.iter().map(Dataflow::digest).collect()
     }
@@ -185,13 +190,15 @@ fn shards_together_hold_what_one_holds() {
         for view in &plan.views {
             let (one, three) = (machines[0].rows(seed, view), machines[1].rows(seed, view));
             assert_eq!(one, three, "seed {seed}, {:?}\n{plan:#?}", view.name);
+            let fails = [0, 1].map(|machine| machines[machine].is_failing(view));
+            assert_eq!(fails[0], fails[1], "seed {seed}, {:?}\n{plan:#?}", view.name);
         }
     }
 }
 
 #[test]
 fn views_added_to_tables_with_rows_hold_what_they_would_have() {
-    let (mut gates, mut replaced) = (0, 0);
+    let (mut gates, mut replaced, mut failed) = (0, 0, 0);
     for seed in 0..400 {
         let mut random = fastrand::Rng::with_seed(30_000 + seed);
         let steps = random.usize(1..6);
@@ -220,7 +227,13 @@ fn views_added_to_tables_with_rows_hold_what_they_would_have() {
         replaced += plan.tables.iter().filter(|table| table.replaced.is_some()).count();
         gates += plan.nodes.iter().filter(|node| matches!(node.operator, Operator::Backfill(_))).count();
         let expected = oracle::evaluate(&plan, &model.relations(&plan), &BTreeMap::new());
+        let failing = oracle::failing(&plan, &expected);
         for view in plan.live_views() {
+            for machine in &machines {
+                let fails = machine.is_failing(view);
+                assert_eq!(fails, failing[view.node.index()], "seed {seed}, {:?}\n{plan:#?}", view.name);
+                failed += usize::from(fails);
+            }
             let mut rows = Vec::new();
             for (row, weight) in &expected[view.node.index()] {
                 (0..*weight).for_each(|_| rows.push(row.clone()));
@@ -237,5 +250,6 @@ fn views_added_to_tables_with_rows_hold_what_they_would_have() {
         assert_eq!(one, other, "seed {seed}: two ways of the same\n{plan:#?}");
     }
     assert!(gates > 400, "there were streams with rows: {gates}");
+    assert!(failed > 200, "there were expressions without a value: {failed}");
     assert!(replaced > 200, "there were tables that got more columns: {replaced}");
 }

@@ -84,6 +84,19 @@ impl Oracle {
         effect
     }
 
+    /// Whether a view cannot be read, because an expression has no value on some row.
+    pub(super) fn is_failing(&self, name: &str) -> bool {
+        matches!(name, "shares" | "share_counts") && self.rows(ITEMS).any(|item| item[2] == Value::Int(0))
+    }
+
+    fn shares(&self) -> Vec<Values> {
+        let share = |item: &Values| match &item[2] {
+            Value::Int(price) if *price != 0 => Value::Int(12 / price),
+            _ => Value::Null,
+        };
+        self.wide_items().map(|item| vec![item[1].clone(), item[0].clone(), share(&item)]).collect()
+    }
+
     /// Items with the further columns.
     fn wide_items(&self) -> impl Iterator<Item = Values> {
         self.tables[ITEMS as usize].iter().map(|(key, row)| [row.as_slice(), &self.wide[key]].concat())
@@ -112,6 +125,8 @@ impl Oracle {
             "all_items" | "all_items_again" => self.rows(ITEMS).cloned().collect(),
             "wide_items" => self.wide_items().collect(),
             "states" => counts(self.wide_items().map(|item| item[4].clone()).collect::<Vec<_>>().iter()),
+            "shares" => self.shares(),
+            "share_counts" => counts(self.shares().iter().map(|row| &row[2])),
             "noted" => self
                 .wide_items()
                 .map(|item| [&item[5], &item[4], &item[0]].map(Value::clone).to_vec())

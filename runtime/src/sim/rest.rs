@@ -137,6 +137,14 @@ impl World {
             let mut rows = Vec::new();
             for id in self.shard_ids() {
                 rows.extend(self.rows_of(id, view.id)?);
+                let process = self.processes[usize::from(id.0)].as_ref().expect("all shards live");
+                let failing = process.shard.dataflow().failing(view.id);
+                if failing.is_some() != oracle.is_failing(&view.name) {
+                    let name = &view.name;
+                    return Err(Failure(format!(
+                        "on shard {id} rows of view {name} fail: {failing:?}, which is wrong"
+                    )));
+                }
             }
             rows.sort();
             compare(&view.name, &rows, &oracle.view(&view.name))

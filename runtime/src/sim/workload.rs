@@ -8,7 +8,7 @@ use crate::clock::ShardId;
 use crate::message::{Ask, TableWrite};
 use fastrand::Rng;
 use operators::accumulator::Aggregate;
-use operators::expr::{Literal, col};
+use operators::expr::{Literal, col, lit};
 use operators::hash::{hash_key, owner};
 use operators::{
     Datum, JoinKind, Plan, PlanBuilder, PlanError, Row, RowBuilder, Rows, Stream, TableId, Type, WriteKind,
@@ -399,6 +399,12 @@ fn fifth_plan(fourth: Plan) -> Result<Plan, PlanError> {
     p.view("states", states, &["state"], &[])?;
     let notes = p.map(wide, &["note", "state", "id"].map(|name| (name, col(name))))?;
     p.view("noted", notes, &["state"], &[])?;
+    // No value where the price is 0, which all shards must be told.
+    let shares = [("category", col("category")), ("id", col("id")), ("share", lit(12).div(col("price")))];
+    let shares = p.map(wide, &shares)?;
+    p.view("shares", shares, &["category"], &[])?;
+    let share_counts = p.aggregate(shares, &["share"], &[("n", Aggregate::Count)])?;
+    p.view("share_counts", share_counts, &["share"], &[])?;
     p.drop_view("all_items")?;
     p.build()
 }

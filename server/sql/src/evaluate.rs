@@ -102,8 +102,8 @@ impl Computed {
     }
 }
 
-/// An expression failed on some row.
-pub(crate) fn no_value(why: Option<NoValue>) -> SqlError {
+/// The error of an expression that has no value on some row.
+pub fn no_value(why: Option<NoValue>) -> SqlError {
     let (sqlstate, message) = match why {
         Some(NoValue::DivisionByZero) => ("22012", "division by zero"),
         Some(NoValue::OutOfRange) => ("22003", "a value is out of range"),

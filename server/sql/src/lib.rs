@@ -135,7 +135,7 @@ pub use catalog::{Catalog, Entry, Object, ObjectKind};
 pub use change::{Change, Verb};
 pub use define::Definition;
 pub use error::SqlError;
-pub use evaluate::Context;
+pub use evaluate::{Context, no_value};
 pub use lookup::Lookup;
 pub use numbers::{Numbers, Reserve};
 pub use parse::{Parsed, parse};

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use operators::expr::Literal;
+use operators::expr::{Literal, NoValue};
 use operators::{Row, Rows, TableId, ViewId, WriteKind};
 use runtime::front::{RequestError, Share, Token};
 use runtime::message::{Refusal, TableWrite};
@@ -106,6 +106,11 @@ pub(super) fn duplicate_key() -> SqlError {
 
 /// What a client is told of a request that was refused.
 pub fn request_error(error: &RequestError) -> SqlError {
+    if let Refusal::Failing(reason) = error.reason {
+        return sql::no_value(NoValue::of_number(usize::from(reason)))
+            .detail(error.message.clone())
+            .hint("Change or delete that row, or make the view with an expression that has a value on it.");
+    }
     let (sqlstate, message) = match error.reason {
         Refusal::DuplicateKey => ("23505", "duplicate key value violates unique constraint"),
         Refusal::Unknown => (NO_LONGER_THERE, "the table or view is no longer there"),
