@@ -74,7 +74,7 @@ pub(crate) struct Node {
     /// The output summed up, by the keys that others need.
     pub(crate) arrangements: Vec<Arrangement>,
     /// The nodes that it reads.
-    inputs: Vec<usize>,
+    pub(crate) inputs: Vec<usize>,
     failing: Failing,
 }
 

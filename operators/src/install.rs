@@ -21,7 +21,7 @@ use crate::join::Join;
 use crate::map::{Filter, Map, chosen_columns};
 use crate::order::RowOrder;
 use crate::plan::check::{inputs, operator_name, output_columns};
-use crate::plan::{Column, Dropped, MapSpec, NodeSpec, Operator, OperatorId, Plan};
+use crate::plan::{Column, Extension, MapSpec, NodeSpec, Operator, OperatorId, Plan};
 use crate::projection::ProjectedColumn;
 use crate::source::{Place, Source};
 use crate::top_k::TopK;
@@ -32,25 +32,55 @@ impl Dataflow {
     /// it must contain unchanged. New operators start empty; ticks ([`Dataflow::tick`]) bring them the rows of the
     /// streams that they read. After an error nothing has changed.
     pub fn install(&mut self, plan: &Plan) -> Result<(), PlanError> {
-        check_continues(&self.plan, plan)?;
+        self.extend(&Extension::of(&self.plan, plan)?)
+    }
+
+    /// Installs what an extension of the installed plan adds and drops, like [`Dataflow::install`], at a cost that grows with the
+    /// extension.
+    pub fn extend(&mut self, extension: &Extension) -> Result<(), PlanError> {
+        let mut plan = std::mem::take(&mut self.plan);
+        let Some(before) = extension.extend(&mut plan) else {
+            self.plan = plan;
+            return Err(PlanError::invalid("it was made for another plan").in_operator("plan"));
+        };
+        let installed = self.install_nodes(&plan, extension);
+        match &installed {
+            Ok(()) => {
+                extension.dropped.iter().for_each(|dropped| self.drop_node(dropped.node as usize));
+                self.successors = plan.successors();
+            }
+            Err(_) => extension.take_back(&mut plan, before),
+        }
+        self.plan = plan;
+        installed
+    }
+
+    fn install_nodes(&mut self, plan: &Plan, extension: &Extension) -> Result<(), PlanError> {
         let (installed, gates) = (self.nodes.len(), self.gates.count());
-        for (index, spec) in plan.nodes.iter().enumerate() {
-            let result = check_inputs_live(plan, spec).and_then(|()| match index < installed {
-                true => Ok(()),
-                false => self.install_node(plan, spec, installed),
-            });
+        self.check_unread(plan, extension)?;
+        for spec in &plan.nodes[installed..] {
+            let result =
+                check_inputs_live(plan, spec).and_then(|()| self.install_node(plan, spec, installed));
             if let Err(error) = result {
                 self.nodes.truncate(installed);
                 self.gates.truncate(gates);
-                let name = format!("{} (operator {})", operator_name(&spec.operator), spec.id.0);
-                return Err(error.in_operator(&name));
+                return Err(in_operator(error, spec));
             }
         }
-        (0..installed)
-            .filter(|node| plan.is_dropped(plan.nodes[*node].id))
-            .for_each(|node| self.drop_node(node));
-        self.successors = plan.successors();
-        self.plan = plan.clone();
+        Ok(())
+    }
+
+    /// Whoever reads what is dropped is dropped too.
+    fn check_unread(&self, plan: &Plan, extension: &Extension) -> Result<(), PlanError> {
+        if extension.dropped.is_empty() {
+            return Ok(());
+        }
+        for (node, spec) in self.nodes.iter().zip(&plan.nodes) {
+            let reads_dropped = node.inputs.iter().any(|input| plan.is_dropped(OperatorId(*input as u32)));
+            if reads_dropped && !plan.is_dropped(spec.id) {
+                return check_inputs_live(plan, spec).map_err(|error| in_operator(error, spec));
+            }
+        }
         Ok(())
     }
 
@@ -205,28 +235,14 @@ fn chooses_for_join(plan: &Plan, map: &MapSpec) -> Result<bool, PlanError> {
 
 /// The node that reads the output of `id`, if it is the only one.
 fn only_reader(plan: &Plan, id: OperatorId) -> Option<&NodeSpec> {
-    let mut readers = plan.nodes.iter().filter(|node| inputs(&node.operator).contains(&id));
+    let after = &plan.nodes[id.index() + 1..];
+    let mut readers = after.iter().filter(|node| inputs(&node.operator).contains(&id));
     let reader = readers.next()?;
     readers.next().is_none().then_some(reader)
 }
 
-/// A later plan must begin with the installed one, of which it may have dropped some.
-fn check_continues(installed: &Plan, plan: &Plan) -> Result<(), PlanError> {
-    let is_kept_or_dropped = |(before, after): (&NodeSpec, &NodeSpec)| {
-        let was_backfill = matches!(before.operator, Operator::Backfill(_));
-        let is_dropped = after.operator == Operator::Dropped(Dropped { was_backfill });
-        let was_dropped = matches!(before.operator, Operator::Dropped(_));
-        let same = before.id == after.id && before.columns == after.columns;
-        same && (before.operator == after.operator || is_dropped && !was_dropped)
-    };
-    let continues = plan.nodes.len() >= installed.nodes.len()
-        && installed.nodes.iter().zip(&plan.nodes).all(is_kept_or_dropped)
-        && plan.tables.starts_with(&installed.tables)
-        && plan.views.starts_with(&installed.views);
-    if continues {
-        return Ok(());
-    }
-    Err(PlanError::invalid("it changes what is installed").in_operator("plan"))
+fn in_operator(error: PlanError, spec: &NodeSpec) -> PlanError {
+    error.in_operator(&format!("{} (operator {})", operator_name(&spec.operator), spec.id.0))
 }
 
 /// Nobody reads what has been dropped.

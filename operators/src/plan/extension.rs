@@ -76,22 +76,39 @@ impl Extension {
         Extension::of(before, after).expect("a plan that was built on another continues it")
     }
 
-    /// Adds it to `plan`; false, and nothing done, if that is not the plan it was made for.
-    pub fn extend(&self, plan: &mut Plan) -> bool {
-        let known = self.dropped.iter().all(|dropped| dropped.node < self.nodes_before);
-        let fits = known
+    /// Adds it to `plan`, and gives what has been there of the nodes that it drops; none, and nothing done, if that is not the
+    /// plan it was made for.
+    pub fn extend(&self, plan: &mut Plan) -> Option<Vec<Operator>> {
+        let is_there = |DroppedNode { node, dropped }: &DroppedNode| {
+            plan.nodes.get(*node as usize).is_some_and(|there| match there.operator {
+                Operator::Dropped(_) => false,
+                Operator::Backfill(_) => dropped.was_backfill,
+                _ => !dropped.was_backfill,
+            })
+        };
+        let fits = self.dropped.iter().all(is_there)
             && plan.tables.len() == self.tables_before as usize
             && plan.nodes.len() == self.nodes_before as usize
             && plan.views.len() == self.views_before as usize;
-        if fits {
+        fits.then(|| {
             plan.tables.extend_from_slice(&self.tables);
             plan.nodes.extend_from_slice(&self.nodes);
             plan.views.extend_from_slice(&self.views);
-            for DroppedNode { node, dropped } in &self.dropped {
-                plan.nodes[*node as usize].operator = Operator::Dropped(*dropped);
-            }
+            let replace = |DroppedNode { node, dropped }: &DroppedNode| {
+                std::mem::replace(&mut plan.nodes[*node as usize].operator, Operator::Dropped(*dropped))
+            };
+            self.dropped.iter().map(replace).collect()
+        })
+    }
+
+    /// Undoes [`Extension::extend`], which gave these operators.
+    pub fn take_back(&self, plan: &mut Plan, before: Vec<Operator>) {
+        plan.tables.truncate(self.tables_before as usize);
+        plan.nodes.truncate(self.nodes_before as usize);
+        plan.views.truncate(self.views_before as usize);
+        for (DroppedNode { node, .. }, operator) in self.dropped.iter().zip(before) {
+            plan.nodes[*node as usize].operator = operator;
         }
-        fits
     }
 }
 
@@ -119,9 +136,12 @@ mod tests {
         let mut plan = Plan::default();
         for pair in plans.windows(2) {
             let extension = Extension::of(&pair[0], &pair[1]).expect("continues");
-            assert!(extension.extend(&mut plan));
+            let before = extension.extend(&mut plan).expect("it was made for this plan");
             assert_eq!(plan, pair[1]);
-            assert!(!extension.extend(&mut plan), "it was made for another plan");
+            extension.take_back(&mut plan, before);
+            assert_eq!(plan, pair[0]);
+            assert!(extension.extend(&mut plan).is_some());
+            assert!(extension.extend(&mut plan).is_none(), "it was made for another plan");
         }
         let mut other = PlanBuilder::new();
         table(&mut other, "d");

@@ -67,7 +67,9 @@ pub fn failing(plan: &Plan, known: &[Relation]) -> Vec<bool> {
                 expressions.iter().map(|e| e.resolve(columns).expect("resolved before").0).collect();
             known[input.index()].keys().any(|row| {
                 let scratch = Scratch::new();
-                bound.iter().for_each(|e| drop(e.eval(Row::at(row), &scratch)));
+                for expression in &bound {
+                    let _ = expression.eval(Row::at(row), &scratch);
+                }
                 scratch.errors() > 0
             })
         };

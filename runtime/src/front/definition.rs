@@ -150,7 +150,7 @@ impl Front {
             let path = self.run.entry(self.plan_entry + 1);
             let gone = |what: &dyn std::fmt::Display| FrontError::Gone(format!("{}: {what}", path.display()));
             let entry = layout::read_entry(&path).map_err(|e| gone(&e))?;
-            if !entry.extension.extend(&mut self.plan) {
+            if entry.extension.extend(&mut self.plan).is_none() {
                 return Err(gone(&"it was made for another plan"));
             }
             self.definitions.notes.push(entry.note);

@@ -158,16 +158,12 @@ impl Catalogue {
         }
         let entry = CatalogueEntry::from_bytes(bytes)
             .map_err(|e| DefineError::Invalid(format!("the definition cannot be read: {e}")))?;
-        let mut plan = self.trial.plan().clone();
-        if !entry.extension.extend(&mut plan) {
-            return Err(DefineError::Invalid("the definition was made for another plan".into()));
-        }
-        if plan.nodes.len() > OPERATORS_MAX {
+        if self.trial.plan().nodes.len() + entry.extension.nodes.len() > OPERATORS_MAX {
             let message = format!("a plan has {OPERATORS_MAX} operators at most, dropped ones too");
             return Err(DefineError::Invalid(message));
         }
         // The plan may be anything that a front gone mad has made up, and this process is the last that may fall.
-        match catch_unwind(AssertUnwindSafe(|| self.trial.install(&plan))) {
+        match catch_unwind(AssertUnwindSafe(|| self.trial.extend(&entry.extension))) {
             Ok(installed) => Ok(installed?),
             Err(_) => {
                 self.rebuild()?;
@@ -203,11 +199,7 @@ fn install_all(entries: &[Vec<u8>]) -> Result<Dataflow, StartError> {
     for (number, bytes) in (1..).zip(entries) {
         let entry = CatalogueEntry::from_bytes(bytes)
             .map_err(|e| StartError::CatalogueEntry(number, e.to_string()))?;
-        let mut plan = dataflow.plan().clone();
-        if !entry.extension.extend(&mut plan) {
-            return Err(StartError::CatalogueEntry(number, "it was made for another plan".into()));
-        }
-        dataflow.install(&plan)?;
+        dataflow.extend(&entry.extension)?;
     }
     Ok(dataflow)
 }

@@ -180,11 +180,7 @@ impl Shard {
         let Some(entry) = entry else {
             return Err(unreadable(&"control", format!("the catalogue has no entry {position}")));
         };
-        let mut plan = self.dataflow.plan().clone();
-        if !entry.extension.extend(&mut plan) {
-            return Err(unreadable(&"control", format!("entry {position} was made for another plan")));
-        }
-        self.dataflow.install(&plan).map_err(|source| ShardError::Plan { position, source })?;
+        self.dataflow.extend(&entry.extension).map_err(|source| ShardError::Plan { position, source })?;
         self.consumed(Link::Control, position);
         Ok(())
     }

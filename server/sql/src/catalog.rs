@@ -362,7 +362,7 @@ impl Catalog {
             }
             _ => {}
         }
-        if !entry.extension.extend(&mut self.plan) {
+        if entry.extension.extend(&mut self.plan).is_none() {
             return Err(stale());
         }
         match &entry.change {

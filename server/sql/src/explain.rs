@@ -34,7 +34,7 @@ pub(crate) fn explain(catalog: &Catalog, prepared: &Prepared) -> Vec<String> {
             }];
             let mut plan = catalog.plan().clone();
             let first = plan.nodes.len();
-            assert!(entry.extension.extend(&mut plan), "it was bound against this plan");
+            assert!(entry.extension.extend(&mut plan).is_some(), "it was bound against this plan");
             let words = Words { plan: &plan, read: &[] };
             lines.extend(plan.nodes[first..].iter().map(|node| words.line(node)));
             lines
