@@ -57,6 +57,8 @@ pub struct ScanPosition {
 impl ScanPosition {
     /// Before all rows.
     pub const START: ScanPosition = ScanPosition { tag: 0, row: 0, copies: 0 };
+    /// After all rows, but for one whose hash and place are the largest there are.
+    pub const END: ScanPosition = ScanPosition { tag: u32::MAX, row: u64::MAX, copies: u64::MAX };
     /// Length of the form in bytes.
     pub const BYTES: usize = 20;
 

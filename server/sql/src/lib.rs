@@ -44,8 +44,9 @@
 //!
 //! # Where this is not PostgreSQL
 //!
-//! - In a view an expression that has no value on a row (a division by zero, a result out of range, a cast of a text that
-//!   is no number) gives NULL. In INSERT, UPDATE and lookups it is an error.
+//! - A write that makes an expression of a view have no value on a row (a division by zero, a result out of range, a cast of a
+//!   text that is no number) is taken. Reading the view, and views made from it, gives the error then, until the row is changed or
+//!   deleted; SHOW VIEWS says so. Keys of other shards may still be read, if no row of theirs comes from such a row.
 //! - Numeric has 28 digits, neither NaN nor infinity, and the scale of a numeric without one is not kept: 2.50 is shown as
 //!   2.5. A quotient has as many digits as PostgreSQL gives it. `sqrt`, `ln`, `exp` and `power` are those of doubles.
 //! - Times have no zone but UTC. Intervals that are equal but are written otherwise (`1 day`, `24 hours`) compare as equal,

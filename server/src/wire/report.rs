@@ -1,5 +1,7 @@
 //! What SHOW tells of the database itself: its shards, its views.
 
+use std::collections::HashMap;
+
 use operators::{Datum, RowBuilder, Rows, ViewId};
 use runtime::front::{Front, FrontError, ShardReport};
 use runtime::live::Recovery;
@@ -54,6 +56,9 @@ const VIEWS: Table = Table {
     ],
 };
 
+/// Views that cannot be read because an expression has no value on some row, with the error.
+pub type Failing = HashMap<ViewId, String>;
+
 /// The columns of SHOW `name`, if it is one of these.
 pub fn columns(name: &str) -> Option<Vec<ResultColumn>> {
     let table = [SHARDS, VIEWS].into_iter().find(|table| table.name == name)?;
@@ -62,10 +67,10 @@ pub fn columns(name: &str) -> Option<Vec<ResultColumn>> {
 }
 
 /// The rows of SHOW `name`, if it is one of these.
-pub fn rows(name: &str, front: &mut Front, catalog: &Catalog) -> Option<Rows> {
+pub fn rows(name: &str, front: &mut Front, catalog: &Catalog, failing: &Failing) -> Option<Rows> {
     match name {
         "shards" => Some(shards(&front.shard_reports())),
-        "views" => Some(views(front, catalog)),
+        "views" => Some(views(front, catalog, failing)),
         _ => None,
     }
 }
@@ -119,7 +124,7 @@ fn signal_name(signal: i32) -> String {
 }
 
 /// One row for each way to find rows of a table or a view.
-fn views(front: &mut Front, catalog: &Catalog) -> Rows {
+fn views(front: &mut Front, catalog: &Catalog, failing: &Failing) -> Rows {
     let (mut rows, mut builder) = (Rows::new(), RowBuilder::new());
     for object in catalog.objects().iter().filter(|object| !object.is_hidden()) {
         for path in &object.paths {
@@ -127,13 +132,14 @@ fn views(front: &mut Front, catalog: &Catalog) -> Rows {
             let key = key_names(object, &path.key);
             let view = ViewId(path.view);
             let (state, detail) = match front.is_whole(view) {
+                Ok(true) if failing.contains_key(&view) => ("failing", failing.get(&view).cloned()),
                 Ok(true) => ("whole", None),
                 Ok(false) => ("filling", None),
                 Err(FrontError::Refused(error)) => ("down", Some(error.to_string())),
                 Err(error) => ("unknown", Some(error.to_string())),
             };
             let filled = match (state, front.build_progress(view)) {
-                ("whole", _) => Some(100.0),
+                ("whole" | "failing", _) => Some(100.0),
                 (_, Ok(progress)) if progress.all > 0 => {
                     Some((progress.done as f64 * 1000.0 / progress.all as f64).round() / 10.0)
                 }

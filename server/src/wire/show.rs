@@ -1,15 +1,26 @@
 //! What a session does by itself: transactions, settings, and what the server says of itself.
 
+use std::time::Duration;
+
+use operators::{ScanPosition, ViewId};
+use runtime::ShardId;
+use runtime::front::Token;
+use runtime::message::Refusal;
 use sql::{Bound, Prepared, Session as Request, SqlError};
+use tokio::time::Instant;
 
 use super::connection::End;
 use super::execute::Done;
+use super::report::Failing;
 use super::rows::{text_column, text_rows};
 use super::session::Session;
 use super::settings::{Changed, Settings};
 use super::stream::Io;
 use super::tag::Tag;
 use super::transaction::State;
+
+/// How long SHOW waits for shards that may be away.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Gives a SHOW the columns of its result.
 pub fn describe(mut prepared: Prepared) -> Prepared {
@@ -171,8 +182,12 @@ impl Session {
                 text_rows([[Some("read committed")]])
             }
             name => {
+                let failing = if name == "views" { self.failing_views().await? } else { Failing::new() };
                 let catalog = self.database.catalog.borrow();
-                let told = self.database.pump.with_front(|front| super::report::rows(name, front, &catalog));
+                let told = self
+                    .database
+                    .pump
+                    .with_front(|front| super::report::rows(name, front, &catalog, &failing));
                 match told {
                     Some(rows) => rows,
                     None => text_rows([[Some(self.settings.get(name)?)]]),
@@ -180,5 +195,36 @@ impl Session {
             }
         };
         Ok(Done { tag: Tag::words("SHOW"), rows: Some(rows) })
+    }
+
+    /// The views that shards refuse to read because of a row on which an expression has no value.
+    async fn failing_views(&self) -> Result<Failing, SqlError> {
+        let pump = self.database.pump.clone();
+        let views: Vec<ViewId> = {
+            let catalog = self.database.catalog.borrow();
+            let made = catalog.objects().iter().filter(|object| object.table().is_none());
+            made.flat_map(|object| &object.paths).map(|path| ViewId(path.view)).collect()
+        };
+        let mut tickets = Vec::new();
+        for view in views {
+            for shard in (0..pump.with_front(|front| front.shards())).map(ShardId) {
+                // No rows are wanted, only whether there would be any.
+                let asked = pump.scan(&Token::default(), view, shard, ScanPosition::END);
+                if let Ok(ticket) = self.interrupt.guard(asked).await? {
+                    tickets.push((view, ticket));
+                }
+            }
+        }
+        let mut failing = Failing::new();
+        let deadline = Instant::now() + ANSWER_TIME_MAX;
+        for (view, ticket) in tickets {
+            let answer = tokio::time::timeout_at(deadline, ticket.answer());
+            if let Ok(Err(error)) = self.interrupt.guard(answer).await?
+                && matches!(error.reason, Refusal::Failing(_))
+            {
+                failing.insert(view, error.message);
+            }
+        }
+        Ok(failing)
     }
 }
