@@ -125,7 +125,7 @@ impl Session {
             }
             Request::Unlisten => "UNLISTEN",
             Request::Fetch { name, count, moves } => return Ok(self.cursors.fetch(name, *count, *moves)?),
-            Request::Show(name) => return Ok(self.show(name)?),
+            Request::Show(name) => return Ok(self.show(name).await?),
         };
         Ok(Done::words(words))
     }
@@ -174,7 +174,7 @@ impl Session {
         self.is_eventual = self.settings.get("sakia.consistency") == Ok("eventual");
     }
 
-    fn show(&self, name: &str) -> Result<Done, SqlError> {
+    async fn show(&self, name: &str) -> Result<Done, SqlError> {
         let rows = match name {
             "all" => text_rows(self.settings.all().map(|(name, value)| [Some(name), Some(value)])),
             "sakia.clock" => text_rows([[Some(self.token.to_string().as_str())]]),
@@ -206,10 +206,11 @@ impl Session {
             made.flat_map(|object| &object.paths).map(|path| ViewId(path.view)).collect()
         };
         let mut tickets = Vec::new();
+        let token = Token::default();
         for view in views {
             for shard in (0..pump.with_front(|front| front.shards())).map(ShardId) {
                 // No rows are wanted, only whether there would be any.
-                let asked = pump.scan(&Token::default(), view, shard, ScanPosition::END);
+                let asked = pump.scan(&token, view, shard, ScanPosition::END);
                 if let Ok(ticket) = self.interrupt.guard(asked).await? {
                     tickets.push((view, ticket));
                 }

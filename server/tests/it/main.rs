@@ -6,6 +6,7 @@ mod command_line;
 mod counters;
 mod demo;
 mod describe;
+mod failing;
 mod killer;
 mod process;
 mod random;
