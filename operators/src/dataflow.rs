@@ -113,6 +113,21 @@ impl Dataflow {
         }
     }
 
+    /// Lets each join that is installed send about so many bytes in a step at most: two inputs of moderate size may have more pairs than
+    /// memory holds. Whoever sets a limit asks [`Dataflow::is_cut_off`] after each step.
+    pub fn limit_joins(&mut self, bytes: usize) {
+        for node in &mut self.nodes {
+            if let State::Join(join) = &mut node.state {
+                join.set_limit(bytes);
+            }
+        }
+    }
+
+    /// Whether a join would have sent more than its limit, so that all that comes of it is wrong.
+    pub fn is_cut_off(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(&node.state, State::Join(join) if join.is_cut_off()))
+    }
+
     /// Checks rows against the table's columns, so that a write can be logged; it says nothing about keys.
     pub fn validate_write(&self, table: TableId, kind: WriteKind, rows: &[u8]) -> Result<(), WriteError> {
         match self.successor(table) {

@@ -39,6 +39,23 @@ pub struct Join {
     /// Reused: the output of a step in which both sides changed, before what cancels is taken out.
     uncombined: DeltaBuffer,
     combiner: Combiner,
+    limit: Limit,
+}
+
+/// How much a join may send in one step.
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    bytes: usize,
+    /// Whether it would have sent more.
+    is_reached: bool,
+}
+
+impl Limit {
+    #[inline]
+    fn allows(&mut self, out: &DeltaBuffer) -> bool {
+        self.is_reached |= out.deltas.len() > self.bytes;
+        !self.is_reached
+    }
 }
 
 #[derive(Debug)]
@@ -83,7 +100,19 @@ impl Join {
             right_deltas: Vec::new(),
             uncombined: DeltaBuffer::new(),
             combiner: Combiner::default(),
+            limit: Limit { bytes: usize::MAX, is_reached: false },
         }
+    }
+
+    /// Lets it send about so many bytes in a step at most. A join that would send more is cut off, and all that comes of it is
+    /// wrong.
+    pub fn set_limit(&mut self, bytes: usize) {
+        self.limit.bytes = bytes;
+    }
+
+    /// Whether it has ever been cut off.
+    pub fn is_cut_off(&self) -> bool {
+        self.limit.is_reached
     }
 
     /// Joins the deltas of a step; `nodes` are those before this one, with their states after the step.
@@ -115,9 +144,12 @@ impl Join {
 
     /// dA * B
     fn join_left(&mut self, nodes: &[Node], left: &DeltaBuffer, out: &mut DeltaBuffer) {
-        let Join { left: side, right: other, pairs, .. } = self;
+        let Join { left: side, right: other, pairs, limit, .. } = self;
         each_key(side, nodes, other.source, left, |hash, deltas, key| {
             for (right, right_weight) in other.source.matches(nodes, hash, deltas.first_row(), key) {
+                if !limit.allows(out) {
+                    return;
+                }
                 for (row, weight) in deltas {
                     pairs.append(row, right, weight.wrapping_mul(right_weight), out);
                 }
@@ -127,9 +159,12 @@ impl Join {
 
     /// A * dB
     fn join_right(&mut self, nodes: &[Node], right: &DeltaBuffer, out: &mut DeltaBuffer) {
-        let Join { right: side, left: other, pairs, .. } = self;
+        let Join { right: side, left: other, pairs, limit, .. } = self;
         each_key(side, nodes, other.source, right, |hash, deltas, key| {
             for (left, left_weight) in other.source.matches(nodes, hash, deltas.first_row(), key) {
+                if !limit.allows(out) {
+                    return;
+                }
                 for (row, weight) in deltas {
                     pairs.append(left, row, weight.wrapping_mul(left_weight), out);
                 }
@@ -143,6 +178,9 @@ impl Join {
         for (row, weight) in left.deltas() {
             if self.left.key.any_null(row) {
                 continue;
+            }
+            if !self.limit.allows(out) {
+                return;
             }
             let hash = hash_key(row, &self.left.key);
             for delta in equal_hashes(&self.right_deltas, hash) {

@@ -156,6 +156,7 @@ impl Scan {
         }
         let mut dataflow = Dataflow::new(0, 1);
         dataflow.install(&plan)?;
+        dataflow.limit_joins(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
         let columns = &plan.views[self.view.0 as usize].columns[..self.visible];
         let (offset, limit) = self.cut.values(context)?;
         let empty_row =
@@ -247,6 +248,7 @@ impl Run {
     pub fn finish(mut self) -> Result<Rows> {
         self.dataflow.finish(&mut self.outputs);
         self.check_errors()?;
+        self.check_memory(self.dataflow.bytes())?;
         let mut builder = RowBuilder::new();
         builder.start(0);
         let wanted = u32::try_from(self.limit.saturating_add(self.offset)).unwrap_or(u32::MAX);
@@ -278,7 +280,7 @@ impl Run {
     }
 
     fn check_memory(&self, bytes: u64) -> Result<()> {
-        if bytes <= self.limits.memory_bytes {
+        if bytes <= self.limits.memory_bytes && !self.dataflow.is_cut_off() {
             return Ok(());
         }
         let limit = self.limits.memory_bytes >> 20;

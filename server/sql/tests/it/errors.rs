@@ -1,6 +1,6 @@
 //! Errors name what is wrong, where, and what to do.
 
-use crate::database::Database;
+use crate::database::{Database, joined};
 
 #[test]
 fn states_and_places() {
@@ -63,4 +63,20 @@ fn nested_copies_are_limited() {
 fn a_place_in_the_second_statement() {
     let error = Database::new().error("SELECT   1; SELECT nope");
     assert_eq!(error.position, Some(20), "{error:?}");
+}
+
+/// Inputs that are small by themselves may have more pairs than memory holds.
+#[test]
+fn joins_of_too_many_pairs_are_refused() {
+    let mut db = Database::new();
+    db.run("CREATE TABLE t (id bigint PRIMARY KEY)").expect("defined");
+    db.run("INSERT INTO t SELECT i FROM generate_series(1, 9000) AS g(i)").expect("inserted");
+    for sql in [
+        "SELECT count(*) FROM generate_series(1, 100000) AS a, generate_series(1, 100000) AS b",
+        "SELECT count(*) FROM t AS a, t AS b",
+    ] {
+        assert_eq!(db.error(sql).sqlstate, "53200", "{sql}");
+    }
+    let few = db.run("SELECT count(*) FROM t AS a, t AS b WHERE a.id = b.id").expect("each with itself");
+    assert_eq!(joined(&few), "9000");
 }
