@@ -97,7 +97,8 @@ fn expression(rng: &mut Rng, scope: &Scope, int: bool, depth: u32) -> String {
     match (rng.u32(..9), int) {
         (0, true) => format!("({} + {})", inner(rng, true), inner(rng, true)),
         (1, true) => format!("({} - {})", inner(rng, true), inner(rng, true)),
-        (2, true) => format!("({} / {})", inner(rng, true), rng.i32(-2..4)),
+        // SQLite has NULL for what is divided by zero.
+        (2, true) => format!("({} / {})", inner(rng, true), [-2, -1, 1, 2, 3, 4][rng.usize(..6)]),
         (3, true) => format!("({} % 7)", inner(rng, true)),
         (4, true) => format!("length({})", inner(rng, false)),
         (0, false) => format!("substr({} || {}, 1, 4)", inner(rng, false), inner(rng, false)),

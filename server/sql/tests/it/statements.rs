@@ -252,15 +252,7 @@ fn entries_build_the_catalogue_again() {
             panic!("definitions are entries");
         };
         catalog.apply(&entry).expect("it was bound just now");
-        assert_eq!(
-            catalog.clone().apply(&entry).map_err(|error| error.sqlstate).err().is_some(),
-            matches!(
-                entry.change,
-                sql::catalog::Change::Create(_)
-                    | sql::catalog::Change::CreateIndex { .. }
-                    | sql::catalog::Change::Drop(_)
-            )
-        );
+        assert!(catalog.clone().apply(&entry).is_err(), "it was made for the catalogue before it");
         log.push(rkyv::to_bytes::<rkyv::rancor::Error>(&*entry).expect("an entry has bytes"));
     }
     let mut again = Catalog::new();
