@@ -70,7 +70,7 @@ async fn lookups(server: &Server, length: Duration, depth: usize) -> Result<f64,
     let mut done = 0u64;
     while start.elapsed() < length {
         while under_way.len() < depth {
-            under_way.push(look_up(&client, &select, rng.i64(..STORIES)));
+            under_way.push(look_up(&client, &select, rng.i64(0..STORIES)));
         }
         under_way.next().await.expect("some are under way")?;
         done += 1;
@@ -101,7 +101,7 @@ async fn inserts(server: &Server, length: Duration, round: u32, connections: u32
         let mut done = 0u64;
         while start.elapsed() < length {
             let voter = first + done as i64;
-            client.execute(insert, &[&rng.i64(..STORIES), &voter]).await?;
+            client.execute(insert, &[&rng.i64(0..STORIES), &voter]).await?;
             done += 1;
         }
         Ok::<u64, Error>(done)
