@@ -8,6 +8,7 @@ mod builder;
 pub mod check;
 mod distribution;
 mod extension;
+mod needs;
 mod reach;
 mod replacement;
 

@@ -10,23 +10,10 @@ use crate::catalog::{
 use crate::constraint::Constraints;
 use crate::define::{Definition, column_def, default_value};
 use crate::error::{Result, SqlError};
-use crate::names::fold;
 use operators::expr::Literal;
 use operators::{Column, TableId};
-use sqlparser::ast::{AlterTableOperation, ColumnDef as Ast};
+use sqlparser::ast::ColumnDef as Ast;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// The columns that an ALTER TABLE adds, if that is what it does; those that are there are left out if that is fine.
-pub(crate) fn added<'a>(object: &Object, operations: &'a [AlterTableOperation]) -> Option<Vec<&'a Ast>> {
-    let added = operations.iter().map(|operation| match operation {
-        AlterTableOperation::AddColumn { if_not_exists, column_def, column_position: None, .. } => {
-            let is_there = object.column(&fold(&column_def.name)).is_some();
-            Some((!(*if_not_exists && is_there)).then_some(column_def))
-        }
-        _ => None,
-    });
-    added.collect::<Option<Vec<_>>>().map(|columns| columns.into_iter().flatten().collect())
-}
 
 /// Adds columns behind those that a table has.
 pub(crate) fn add_columns(

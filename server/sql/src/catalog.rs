@@ -16,7 +16,7 @@ use operators::expr::Literal;
 use operators::order::Order;
 use operators::plan::ViewSpec;
 pub use operators::plan::{DroppedNode, Extension};
-use operators::{Column, Plan, PlanBuilder, Stream, TableId, ViewId};
+use operators::{Column, Datum, Plan, PlanBuilder, Stream, TableId, Type, ViewId};
 
 /// A value for a column that an INSERT leaves out.
 #[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -53,6 +53,15 @@ pub struct Reference {
     pub text: String,
 }
 
+impl Reference {
+    /// The columns of the other table; none stands for its primary key.
+    pub(crate) fn referred(&self) -> impl Iterator<Item = &str> {
+        // Without a list the text ends with the table's name.
+        let list = self.text.strip_suffix(')').and_then(|text| text.rsplit_once('('));
+        list.map_or("", |(_, list)| list).split(", ")
+    }
+}
+
 /// A column as SQL sees it.
 #[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct ColumnDef {
@@ -64,6 +73,39 @@ pub struct ColumnDef {
     pub nullable: bool,
     /// What an INSERT that leaves it out puts there; NULL if there is nothing.
     pub default: Option<DefaultValue>,
+}
+
+/// How the names of columns begin that have been dropped: the engine keeps them, and SQL does not see them. No SQL name is
+/// like this.
+const DROPPED: &str = "\u{1}dropped";
+
+/// Whether this is the name of a column that SQL does not see.
+pub(crate) fn is_dropped_name(name: &str) -> bool {
+    name.starts_with(DROPPED)
+}
+
+impl ColumnDef {
+    /// What is left of a column that is dropped: something stands there still in each row, and has no name.
+    pub(crate) fn dropped(at: usize, ty: SqlType, nullable: bool) -> ColumnDef {
+        let nothing = match ty.engine() {
+            _ if nullable => None,
+            Type::Bool => Some(Literal::Bool(false)),
+            Type::Int => Some(Literal::Int(0)),
+            Type::Float => Some(Literal::Float(0.0)),
+            Type::Text => Some(Literal::Text(String::new())),
+            Type::Bytes => Some(Literal::Bytes(Vec::new())),
+            Type::Timestamp => Some(Literal::Timestamp(0)),
+            Type::Date => Some(Literal::Date(0)),
+            Type::Numeric => Some(Literal::from(Datum::Numeric(0.into()))),
+        };
+        let default = nothing.map(DefaultValue::Constant);
+        ColumnDef { name: format!("{DROPPED}{}", at + 1), ty, nullable, default }
+    }
+
+    /// Whether it has been dropped.
+    pub fn is_dropped(&self) -> bool {
+        is_dropped_name(&self.name)
+    }
 }
 
 /// A way to find rows: a view of the engine with a lookup key.
@@ -103,7 +145,8 @@ pub struct Object {
     pub name: String,
     /// What it is.
     pub kind: ObjectKind,
-    /// Its columns. The rows of the engine have these first and may have more behind them, by which they are ordered.
+    /// Its columns, with those of a table that have been dropped. The rows of the engine have these first and may have more
+    /// behind them, by which they are ordered.
     pub columns: Vec<ColumnDef>,
     /// Ways to find its rows, the first one being its own.
     pub paths: Vec<AccessPath>,
@@ -151,7 +194,12 @@ impl Object {
 
     /// The column of this name.
     pub fn column(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|column| column.name == name)
+        self.columns.iter().position(|column| column.name == name && !column.is_dropped())
+    }
+
+    /// The columns that SQL sees, each with its place in the rows.
+    pub fn shown_columns(&self) -> impl Iterator<Item = (usize, &ColumnDef)> {
+        self.columns.iter().enumerate().filter(|(_, column)| !column.is_dropped())
     }
 
     /// The table's number and primary key, if this is a table.
@@ -160,6 +208,23 @@ impl Object {
             ObjectKind::Table { table, key } => Some((TableId(*table), key)),
             _ => None,
         }
+    }
+
+    fn add_columns(&mut self, added: &AddedColumns) {
+        if let ObjectKind::Table { table, .. } = &mut self.kind {
+            *table = added.number;
+        }
+        self.columns.extend_from_slice(&added.columns);
+        self.checks.extend_from_slice(&added.checks);
+        self.references.extend_from_slice(&added.references);
+        self.paths.clone_from(&added.paths);
+    }
+
+    fn drop_column(&mut self, dropped: &DroppedColumn) {
+        self.columns[usize::from(dropped.column)] = dropped.left.clone();
+        self.checks.retain(|check| !dropped.checks.contains(check));
+        self.references.retain(|reference| !reference.columns.contains(&dropped.column));
+        self.paths.retain(|path| !path.key.contains(&dropped.column));
     }
 
     /// The path that has the object's name. A view that is only a query has none, and must not be asked.
@@ -194,8 +259,35 @@ pub struct AddedColumns {
     pub paths: Vec<AccessPath>,
 }
 
+/// What goes with a column that is dropped.
+#[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct DroppedColumn {
+    /// The table's name.
+    pub table: String,
+    /// The column's place.
+    pub column: u16,
+    /// Its name.
+    pub name: String,
+    /// What is left of it.
+    pub left: ColumnDef,
+    /// What the rows need not meet any more.
+    pub checks: Vec<Check>,
+    /// What does not refer to the table any more.
+    pub references: Vec<Reference>,
+    /// What was made from the table.
+    pub dependents: Vec<String>,
+    /// Those of them that are gone.
+    pub gone: Vec<String>,
+}
+
 /// What an entry does to the names.
 #[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[rkyv(serialize_bounds(
+    __S: rkyv::ser::Writer + rkyv::ser::Allocator,
+    __S::Error: rkyv::rancor::Source,
+))]
+#[rkyv(deserialize_bounds(__D::Error: rkyv::rancor::Source))]
+#[rkyv(bytecheck(bounds(__C: rkyv::validation::ArchiveContext)))]
 pub enum Change {
     /// A new table or view.
     Create(Object),
@@ -246,6 +338,10 @@ pub enum Change {
     },
     /// Who may connect has changed.
     Role(RoleChange),
+    /// A column of a table is gone, with the ways to find rows and the references that it was part of.
+    DropColumn(Box<DroppedColumn>),
+    /// Several of these, in turn.
+    Several(#[rkyv(omit_bounds)] Vec<Change>),
 }
 
 /// One change of the catalogue, to be made durable before it is applied.
@@ -337,66 +433,69 @@ impl Catalog {
                 .hint("Run the statement again.")
         };
         match &entry.change {
-            Change::Create(object) if self.is_taken(&object.name) => return Err(stale()),
-            Change::CreateCounting(blocks, object)
-                if self.is_taken(&object.name) || self.is_taken(&blocks.name) =>
-            {
-                return Err(stale());
+            // It changes no plan, so there is nothing else that may not fit.
+            Change::Role(change) => return self.roles.apply(change).then_some(()).ok_or_else(stale),
+            Change::Several(_) => {
+                let before = self.objects.clone();
+                if !self.change(&entry.change) || entry.extension.extend(&mut self.plan).is_none() {
+                    self.objects = before;
+                    return Err(stale());
+                }
             }
-            Change::CreateIndex { on, path } if self.find(on).is_none() || self.is_taken(&path.name) => {
-                return Err(stale());
+            change => {
+                if self.is_stale(change) || entry.extension.extend(&mut self.plan).is_none() {
+                    return Err(stale());
+                }
+                assert!(self.change(change), "it is not stale");
             }
-            Change::Rename { from, to } if self.find(from).is_none() || self.is_taken(to) => {
-                return Err(stale());
-            }
-            Change::RenameColumn { table, .. } | Change::Constrain { table, .. }
-                if self.find(table).is_none() =>
-            {
-                return Err(stale());
-            }
-            Change::AddColumns(added) if self.find(&added.table).is_none() => return Err(stale()),
-            Change::Drop(names) if names.iter().any(|name| self.find(name).is_none()) => return Err(stale()),
-            Change::Role(change) => {
-                // It changes no plan, so there is nothing else that may not fit.
-                return if self.roles.apply(change) { Ok(()) } else { Err(stale()) };
-            }
-            _ => {}
         }
-        if entry.extension.extend(&mut self.plan).is_none() {
-            return Err(stale());
+        Ok(())
+    }
+
+    /// Whether a change was made for what there is not.
+    fn is_stale(&self, change: &Change) -> bool {
+        let is_missing = |name: &String| self.find(name).is_none();
+        match change {
+            Change::Create(object) => self.is_taken(&object.name),
+            Change::CreateCounting(blocks, object) => {
+                self.is_taken(&object.name) || self.is_taken(&blocks.name)
+            }
+            Change::CreateIndex { on, path } => is_missing(on) || self.is_taken(&path.name),
+            Change::Rename { from, to } => is_missing(from) || self.is_taken(to),
+            Change::RenameColumn { table, .. } | Change::Constrain { table, .. } => is_missing(table),
+            Change::AddColumns(added) => is_missing(&added.table),
+            Change::Drop(names) => names.iter().any(is_missing),
+            Change::DropColumn(dropped) => {
+                let column = self.find(&dropped.table).map(|o| o.columns.get(usize::from(dropped.column)));
+                column.flatten().is_none_or(|column| column.name != dropped.name)
+                    || self.dependents(&dropped.table) != dropped.dependents
+            }
+            Change::DropIndex { .. } | Change::Role(_) | Change::Several(_) => false,
         }
-        match &entry.change {
+    }
+
+    /// Takes a change of the names; false if it was made for others, and then it may be half done.
+    fn change(&mut self, change: &Change) -> bool {
+        if self.is_stale(change) {
+            return false;
+        }
+        match change {
             Change::Create(object) => self.objects.push(object.clone()),
             Change::CreateCounting(blocks, object) => {
                 self.objects.extend([(**blocks).clone(), (**object).clone()]);
             }
-            Change::CreateIndex { on, path } => {
-                let object = self.objects.iter_mut().find(|object| object.name == *on);
-                object.expect("it was looked for").paths.push(path.clone());
-            }
+            Change::CreateIndex { on, path } => self.known(on).paths.push(path.clone()),
             Change::Rename { from, to } => self.rename(from, to),
             Change::RenameColumn { table, column, to } => {
-                let object = self.objects.iter_mut().find(|object| object.name == *table);
-                object.expect("it was looked for").columns[usize::from(*column)].name.clone_from(to);
+                self.known(table).columns[usize::from(*column)].name.clone_from(to);
             }
             Change::Constrain { table, checks, references, paths } => {
-                let object = self.objects.iter_mut().find(|object| object.name == *table);
-                let object = object.expect("it was looked for");
+                let object = self.known(table);
                 object.checks.extend_from_slice(checks);
                 object.references.extend_from_slice(references);
                 object.paths.extend_from_slice(paths);
             }
-            Change::AddColumns(added) => {
-                let object = self.objects.iter_mut().find(|object| object.name == added.table);
-                let object = object.expect("it was looked for");
-                if let ObjectKind::Table { table, .. } = &mut object.kind {
-                    *table = added.number;
-                }
-                object.columns.extend_from_slice(&added.columns);
-                object.checks.extend_from_slice(&added.checks);
-                object.references.extend_from_slice(&added.references);
-                object.paths.clone_from(&added.paths);
-            }
+            Change::AddColumns(added) => self.known(&added.table).add_columns(added),
             Change::Drop(names) => self.objects.retain(|object| !names.contains(&object.name)),
             Change::DropIndex { name } => {
                 for object in &mut self.objects {
@@ -404,9 +503,22 @@ impl Catalog {
                     object.paths.retain(|path| path.name != *name || path.name == own);
                 }
             }
-            Change::Role(_) => unreachable!("it was taken above"),
+            Change::Role(_) => unreachable!("it was taken by itself"),
+            Change::DropColumn(dropped) => {
+                self.known(&dropped.table).drop_column(dropped);
+                self.objects.retain(|object| !dropped.gone.contains(&object.name));
+                for object in &mut self.objects {
+                    object.references.retain(|reference| !dropped.references.contains(reference));
+                }
+            }
+            Change::Several(changes) => return changes.iter().all(|change| self.change(change)),
         }
-        Ok(())
+        true
+    }
+
+    fn known(&mut self, name: &str) -> &mut Object {
+        let object = self.objects.iter_mut().find(|object| object.name == name);
+        object.expect("it was looked for")
     }
 
     fn rename(&mut self, from: &str, to: &str) {

@@ -10,10 +10,7 @@ use crate::lookup::object_scope;
 use crate::names::{fold, object_name};
 use crate::parameters::Parameters;
 use operators::{PlanBuilder, Stream};
-use sqlparser::ast::{
-    AlterTable, AlterTableOperation, ColumnOption, ForeignKeyConstraint, Ident, RenameTableNameKind,
-    TableConstraint,
-};
+use sqlparser::ast::{ColumnOption, ForeignKeyConstraint, Ident, TableConstraint};
 
 /// What the constraints of a table come to.
 #[derive(Debug)]
@@ -151,72 +148,16 @@ impl Constraints {
     }
 }
 
-/// ALTER TABLE: other names, more constraints.
-pub(crate) fn alter_table(catalog: &Catalog, alter: &AlterTable, sql: &str) -> Result<Definition> {
-    let name = object_name(&alter.name)?;
-    let object = match catalog.find(&name) {
-        None if alter.if_exists => {
-            return Ok(Definition::Nothing(format!("relation {name:?} does not exist, skipping")));
-        }
-        _ => catalog.object(&name)?,
-    };
-    if let Some(added) = crate::add_column::added(object, &alter.operations) {
-        return crate::add_column::add_columns(catalog, object, &added, sql);
-    }
-    let [operation] = alter.operations.as_slice() else { return add_all(catalog, object, alter, sql) };
-    match operation {
-        AlterTableOperation::RenameTable { table_name } => {
-            let (RenameTableNameKind::To(to) | RenameTableNameKind::As(to)) = table_name;
-            let to = object_name(to)?;
-            if catalog.is_taken(&to) {
-                return Err(SqlError::new("42P07", format!("relation {to:?} already exists")));
-            }
-            refuse_by_name(catalog, &name)?;
-            catalog.entry(sql, Change::Rename { from: name, to }, catalog.builder())
-        }
-        AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
-            let column = named_column(&object.columns, &fold(old_column_name))?;
-            let to = crate::names::new_name(new_column_name)?;
-            if object.column(&to).is_some() {
-                return Err(SqlError::new("42701", format!("column {to:?} already exists")));
-            }
-            refuse_by_name(catalog, &name)?;
-            if !object.checks.is_empty() {
-                return Err(SqlError::unsupported("another name for a column of a table with a CHECK"));
-            }
-            catalog.entry(sql, Change::RenameColumn { table: name, column, to }, catalog.builder())
-        }
-        _ => add_all(catalog, object, alter, sql),
-    }
-}
-
-/// A view without rows of its own names what it reads in its text.
-fn refuse_by_name(catalog: &Catalog, name: &str) -> Result<()> {
-    let dependents = catalog.dependents(name);
-    let by_text = |other: &&String| catalog.find(other).is_some_and(|object| object.kind_name() == "view");
-    match dependents.iter().find(by_text) {
-        Some(view) => Err(SqlError::unsupported(format!("another name for what the view {view:?} reads"))
-            .hint("Drop the view first.")),
-        None => Ok(()),
-    }
-}
-
-fn add_all(catalog: &Catalog, object: &Object, alter: &AlterTable, sql: &str) -> Result<Definition> {
+/// ALTER TABLE ... ADD CONSTRAINT.
+pub(crate) fn add_constraints(
+    catalog: &Catalog,
+    object: &Object,
+    added: &[&TableConstraint],
+    sql: &str,
+) -> Result<Definition> {
     let mut constraints = Constraints::new(&object.name);
-    for operation in &alter.operations {
-        match operation {
-            AlterTableOperation::AddConstraint { constraint, .. } => {
-                constraints.add(&object.columns, constraint)?;
-            }
-            AlterTableOperation::OwnerTo { .. } => {}
-            other => {
-                return Err(SqlError::unsupported(format!("ALTER TABLE ... {other}"))
-                    .hint("Make a new table, and INSERT INTO it SELECT ... FROM the old one."));
-            }
-        }
-    }
-    if object.table().is_none() {
-        return Err(SqlError::new("42809", format!("{:?} is not a table", object.name)));
+    for constraint in added {
+        constraints.add(&object.columns, constraint)?;
     }
     let mut builder = catalog.builder();
     let stream = catalog.stream(object, &builder)?;

@@ -203,7 +203,7 @@ fn serial(ty: &DataType) -> Option<SqlType> {
 }
 
 /// A constant, the time, or a random uuid.
-fn default(ast: &Ast, ty: SqlType) -> Result<Option<DefaultValue>> {
+pub(crate) fn default(ast: &Ast, ty: SqlType) -> Result<Option<DefaultValue>> {
     let nothing = Scope::default();
     let parameters = Parameters::new(&[]);
     let binder = Binder::new(&nothing, &parameters);
@@ -250,7 +250,8 @@ pub(crate) fn index_columns(columns: &[ColumnDef], list: &[IndexColumn]) -> Resu
 pub(crate) fn named_column(columns: &[ColumnDef], name: &str) -> Result<u16> {
     let at = columns.iter().position(|column| column.name == name);
     at.map(|at| at as u16).ok_or_else(|| {
-        let there: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let shown = columns.iter().filter(|column| !column.is_dropped());
+        let there: Vec<&str> = shown.map(|column| column.name.as_str()).collect();
         SqlError::new("42703", format!("column {name:?} does not exist"))
             .hint(format!("There are: {}.", there.join(", ")))
     })
@@ -470,7 +471,7 @@ pub(crate) fn drop(
     catalog.entry(sql, Change::Drop(gone), builder)
 }
 
-fn drop_operators(catalog: &Catalog, object: &Object, builder: &mut PlanBuilder) -> Result<()> {
+pub(crate) fn drop_operators(catalog: &Catalog, object: &Object, builder: &mut PlanBuilder) -> Result<()> {
     for path in &object.paths {
         builder.drop_view(&catalog.view(path).name)?;
     }

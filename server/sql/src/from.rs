@@ -1,12 +1,13 @@
 //! FROM: tables, views, subqueries, and their joins.
 
+use crate::catalog::is_dropped_name;
 use crate::error::{Result, SqlError};
 use crate::expression::conjuncts;
 use crate::join::{Condition, Kind, Side};
 use crate::names::{fold, object_name, unqualified};
 use crate::planner::{Planner, ROW_NUMBER, Relation};
 use crate::rank;
-use crate::scope::{Scope, ScopeColumn};
+use crate::scope::{LEAVING, Scope, ScopeColumn};
 use crate::sql_type::SqlType;
 use crate::typed::{Typed, unify};
 use operators::Stream;
@@ -76,10 +77,10 @@ impl Planner<'_> {
     ) -> Result<Source> {
         let table = alias.map(|alias| fold(&alias.name)).or(name);
         let renamed = alias.map_or(&[][..], |alias| &alias.columns);
-        if renamed.len() > relation.columns.len() {
-            return Err(SqlError::new("42P10", "more column aliases than columns"));
-        }
-        for (column, alias) in relation.columns.iter_mut().zip(renamed) {
+        let mut shown = relation.columns.iter_mut().filter(|column| !is_dropped_name(&column.name));
+        for alias in renamed {
+            let column = shown.next().filter(|column| column.name != LEAVING);
+            let column = column.ok_or_else(|| SqlError::new("42P10", "more column aliases than columns"))?;
             column.name = fold(&alias.name);
         }
         let cut = relation.rank.is_some();
@@ -148,9 +149,12 @@ impl Planner<'_> {
                 self.join_using(left, right, kind, &names)
             }
             JoinConstraint::Natural => {
+                left.scope.refuse_leaving(None)?;
+                right.scope.refuse_leaving(None)?;
                 let has = |source: &Source, name: &str| source.scope.columns.iter().any(|c| c.name == name);
-                let names = left.scope.columns.iter().map(|column| column.name.clone());
-                let names: Vec<String> = names.filter(|name| has(&right, name)).collect();
+                let names = left.scope.columns.iter().filter(|column| !column.is_dropped());
+                let names: Vec<String> =
+                    names.map(|column| column.name.clone()).filter(|name| has(&right, name)).collect();
                 self.join_using(left, right, kind, &names)
             }
         };

@@ -107,6 +107,7 @@ mod typed;
 // Queries.
 mod add_column;
 mod aggregate;
+mod alter;
 mod embedded;
 mod feed;
 mod from;
@@ -122,6 +123,7 @@ mod table;
 pub mod change;
 mod constraint;
 pub mod define;
+mod drop_column;
 pub mod evaluate;
 mod explain;
 pub mod lookup;

@@ -6,7 +6,7 @@ use crate::evaluate::Cell;
 use crate::expression::Binder;
 use crate::parameters::Parameters;
 use crate::rank::{Rank, RankCondition};
-use crate::scope::Scope;
+use crate::scope::{LEAVING, Scope};
 use crate::sql_type::SqlType;
 use crate::table::Table;
 use operators::expr::{Expr, col_at};
@@ -34,6 +34,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) rank_conditions: Vec<RankCondition>,
     /// Where the rows of tables and views come from.
     pub(crate) place: Place,
+    /// A column of a table that nothing may read.
+    leaving: Option<(String, usize)>,
 }
 
 /// Where a plan runs.
@@ -104,7 +106,13 @@ impl<'a> Planner<'a> {
             depth: 0,
             rank_conditions: Vec::new(),
             place: Place::Shards,
+            leaving: None,
         }
+    }
+
+    /// Whatever reads this column of a table fails.
+    pub(crate) fn without(self, table: &Object, column: usize) -> Self {
+        Planner { leaving: Some((table.name.clone(), column)), ..self }
     }
 
     /// For a plan that runs in the front, once.
@@ -122,11 +130,15 @@ impl<'a> Planner<'a> {
             return self.expand(object, query);
         }
         let columns = object.columns.iter().enumerate();
+        let name = |at: usize, name: &String| match &self.leaving {
+            Some((table, leaving)) if *table == object.name && *leaving == at => LEAVING.to_owned(),
+            _ => name.clone(),
+        };
+        let columns =
+            columns.map(|(at, column)| OutputColumn { name: name(at, &column.name), ty: column.ty, at });
         Ok(Relation {
+            columns: columns.collect(),
             stream: self.stream_of(object)?,
-            columns: columns
-                .map(|(at, column)| OutputColumn { name: column.name.clone(), ty: column.ty, at })
-                .collect(),
             unique: object.unique.as_ref().map(|key| key.iter().map(|at| usize::from(*at)).collect()),
             order: Vec::new(),
             limited: false,

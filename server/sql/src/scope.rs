@@ -1,5 +1,6 @@
 //! The columns that an expression can name.
 
+use crate::catalog::is_dropped_name;
 use crate::error::{Result, SqlError};
 use crate::names::fold;
 use crate::sql_type::SqlType;
@@ -20,6 +21,16 @@ pub(crate) struct ScopeColumn {
     pub(crate) merged: bool,
     /// It stands for the number of a row, which has no value.
     pub(crate) rank: bool,
+}
+
+/// The name of a column in a trial: whatever reads it fails, also a `*` and what is like it.
+pub(crate) const LEAVING: &str = "\u{1}leaving";
+
+impl ScopeColumn {
+    /// Whether it is a column that has been dropped, which only writes of whole rows name.
+    pub(crate) fn is_dropped(&self) -> bool {
+        is_dropped_name(&self.name)
+    }
 }
 
 /// All columns that can be named, in the order of `*`.
@@ -65,11 +76,20 @@ impl Scope {
         }
     }
 
+    /// Fails if one of these columns, or one of those of a table, is [`LEAVING`].
+    pub(crate) fn refuse_leaving(&self, table: Option<&str>) -> Result<()> {
+        let is_meant = |column: &&ScopeColumn| table.is_none() || column.table.as_deref() == table;
+        match self.columns.iter().filter(is_meant).find(|column| column.name == LEAVING) {
+            Some(_) => Err(SqlError::new("2BP01", "it reads the column")),
+            None => Ok(()),
+        }
+    }
+
     fn unknown(&self, table: Option<&str>, name: &str) -> SqlError {
         let is_table =
             |column: &&ScopeColumn| table.is_none_or(|table| column.table.as_deref() == Some(table));
-        let there: Vec<&str> =
-            self.columns.iter().filter(is_table).map(|column| column.name.as_str()).collect();
+        let shown = self.columns.iter().filter(|column| is_table(column) && !column.is_dropped());
+        let there: Vec<&str> = shown.map(|column| column.name.as_str()).collect();
         match table {
             Some(table) if there.is_empty() => {
                 SqlError::new("42P01", format!("missing FROM-clause entry for table {table:?}"))

@@ -331,16 +331,19 @@ fn items<'q>(select: &'q Select, scope: &Scope) -> Result<Vec<Item<'q>>> {
             SelectItem::UnnamedExpr(ast) => items.push(Item::Ast(unnamed(ast), ast)),
             SelectItem::ExprWithAlias { expr, alias } => items.push(Item::Ast(fold(alias), expr)),
             SelectItem::Wildcard(_) => {
-                let shown = scope.columns.iter().filter(|column| !column.merged);
+                let shown = scope.columns.iter().filter(|column| !column.merged && !column.is_dropped());
                 scope.refuse_ranks()?;
+                scope.refuse_leaving(None)?;
                 items.extend(shown.map(|c| Item::Column(c.name.clone(), c.ty, c.at)));
             }
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(table), _) => {
                 let ident = unqualified(table)?;
                 let name = fold(ident);
                 let own = scope.columns.iter().filter(|column| column.table.as_ref() == Some(&name));
+                let own = own.filter(|column| !column.is_dropped());
                 let before = items.len();
                 scope.refuse_ranks()?;
+                scope.refuse_leaving(Some(&name))?;
                 items.extend(own.map(|c| Item::Column(c.name.clone(), c.ty, c.at)));
                 if items.len() == before {
                     let message = format!("missing FROM-clause entry for table {name:?}");

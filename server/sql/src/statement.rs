@@ -308,7 +308,7 @@ fn define_statement(catalog: &Catalog, statement: &Statement, sql: &str) -> Resu
     let definition = match statement {
         Statement::CreateTable(create) => define::create_table(catalog, create, sql)?,
         Statement::CreateView(create) => define::create_view(catalog, create, sql)?,
-        Statement::AlterTable(alter) => crate::constraint::alter_table(catalog, alter, sql)?,
+        Statement::AlterTable(alter) => crate::alter::alter_table(catalog, alter, sql)?,
         Statement::CreateIndex(create) => define::create_index(catalog, create, sql)?,
         Statement::Drop { object_type, if_exists, names, cascade, .. } => {
             let kind = match object_type {

@@ -186,7 +186,7 @@ pub(crate) fn insert(catalog: &Catalog, insert: &Insert, parameters: &Parameters
 
 pub(crate) fn insert_columns(object: &Object, insert: &Insert) -> Result<Vec<usize>> {
     if insert.columns.is_empty() {
-        return Ok((0..object.columns.len()).collect());
+        return Ok(object.shown_columns().map(|(at, _)| at).collect());
     }
     let mut targets = Vec::new();
     for name in &insert.columns {
@@ -201,7 +201,7 @@ pub(crate) fn insert_columns(object: &Object, insert: &Insert) -> Result<Vec<usi
 
 pub(crate) fn column(object: &Object, name: &str) -> Result<usize> {
     object.column(name).ok_or_else(|| {
-        let there: Vec<&str> = object.columns.iter().map(|column| column.name.as_str()).collect();
+        let there: Vec<&str> = object.shown_columns().map(|(_, column)| column.name.as_str()).collect();
         let message = format!("column {name:?} of relation {:?} does not exist", object.name);
         SqlError::new("42703", message).hint(format!("There are: {}.", there.join(", ")))
     })
@@ -264,7 +264,7 @@ fn conflict(object: &Object, key: &[u16], on: Option<&OnInsert>) -> Option<Confl
     given.sort_unstable();
     key_columns.sort_unstable();
     let whole = replaced_columns(object, &update.assignments);
-    let all_else = (0..object.columns.len()).all(|at| whole.contains(&at) != key.contains(&(at as u16)));
+    let all_else = object.shown_columns().all(|(at, _)| whole.contains(&at) != key.contains(&(at as u16)));
     let replaces = given == key_columns && all_else && whole.len() == update.assignments.len();
     (replaces && update.selection.is_none()).then_some(Conflict::Replace)
 }
@@ -311,7 +311,7 @@ impl CopyIn {
     pub fn new(catalog: &Catalog, table: &str, columns: &[String]) -> Result<CopyIn> {
         let (object, id, _) = table_of(catalog, table, "copy to")?;
         let targets = if columns.is_empty() {
-            (0..object.columns.len()).collect()
+            object.shown_columns().map(|(at, _)| at).collect()
         } else {
             columns.iter().map(|name| column(object, name)).collect::<Result<Vec<usize>>>()?
         };

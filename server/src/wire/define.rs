@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use operators::ViewId;
 use runtime::front::FrontError;
-use sql::catalog::{Change, ObjectKind};
+use sql::catalog::{AccessPath, Change, ObjectKind};
 use sql::{Bound, Definition, Entry, SqlError};
 
 use super::execute::{BUILDING_PAUSE, Done};
@@ -58,18 +58,7 @@ impl Session {
 
     /// Waits until what an entry makes has all rows that were there before it.
     async fn until_whole(&mut self, io: &mut Io, entry: &Entry) -> Result<(), SqlError> {
-        let views: Vec<ViewId> = match &entry.change {
-            Change::Create(object) => object.paths.iter().map(|path| ViewId(path.view)).collect(),
-            Change::CreateCounting(blocks, object) => {
-                let paths = blocks.paths.iter().chain(&object.paths);
-                paths.map(|path| ViewId(path.view)).collect()
-            }
-            Change::CreateIndex { path, .. } => vec![ViewId(path.view)],
-            Change::Constrain { paths, .. } => paths.iter().map(|path| ViewId(path.view)).collect(),
-            Change::AddColumns(added) => added.paths.iter().map(|path| ViewId(path.view)).collect(),
-            _ => Vec::new(),
-        };
-        for view in views {
+        for view in made(&entry.change) {
             loop {
                 match self.database.pump.with_front(|front| front.is_whole(view)) {
                     Ok(true) => break,
@@ -115,5 +104,19 @@ impl Session {
             }
         }
         Err(SqlError::new("40001", "the catalogue keeps changing"))
+    }
+}
+
+/// The views of the engine that a change makes.
+fn made(change: &Change) -> Vec<ViewId> {
+    let all = |paths: &[AccessPath]| paths.iter().map(|path| ViewId(path.view)).collect();
+    match change {
+        Change::Create(object) => all(&object.paths),
+        Change::CreateCounting(blocks, object) => [all(&blocks.paths), all(&object.paths)].concat(),
+        Change::CreateIndex { path, .. } => vec![ViewId(path.view)],
+        Change::Constrain { paths, .. } => all(paths),
+        Change::AddColumns(added) => all(&added.paths),
+        Change::Several(changes) => changes.iter().flat_map(made).collect(),
+        _ => Vec::new(),
     }
 }

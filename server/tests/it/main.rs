@@ -1,6 +1,7 @@
 //! The binary as people use it: its command line, its server, and the demo with shards that are really killed.
 #![forbid(unsafe_code)]
 
+mod alter;
 mod auth;
 mod command_line;
 mod counters;

@@ -135,7 +135,7 @@ fn columns(catalog: &Catalog) -> Made {
         ("is_updatable", T, |c| yes(c.object.table().is_some())),
     ];
     let rows = listed(catalog).flat_map(|object| {
-        let columns = (1i64..).zip(&object.columns);
+        let columns = (1i64..).zip(&object.columns).filter(|(_, column)| !column.is_dropped());
         columns.map(move |(number, column)| Listed { object, number, column })
     });
     made(columns, rows)

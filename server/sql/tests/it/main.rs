@@ -1,5 +1,6 @@
 //! Tests of the crate from outside: statements on one shard.
 
+mod alter;
 mod changes;
 mod database;
 mod differential;

@@ -109,6 +109,18 @@ impl Attribute<'_> {
     fn counts(&self) -> bool {
         self.column.default == Some(DefaultValue::Number)
     }
+
+    fn name(&self) -> String {
+        match self.column.is_dropped() {
+            true => format!("........pg.dropped.{}........", self.number),
+            false => self.column.name.clone(),
+        }
+    }
+
+    /// Whether what is said of columns of objects that are there can be said of it.
+    fn is_shown(&self) -> bool {
+        !self.in_index && !self.column.is_dropped()
+    }
 }
 
 fn attributes(catalog: &Catalog) -> impl Iterator<Item = Attribute<'_>> {
@@ -136,8 +148,8 @@ fn attributes(catalog: &Catalog) -> impl Iterator<Item = Attribute<'_>> {
 pub(super) fn pg_attribute(catalog: &Catalog) -> Made {
     let columns: &[Column<Attribute<'_>>] = &[
         ("attrelid", I, |a| i(a.relation)),
-        ("attname", T, |a| t(a.column.name.as_str())),
-        ("atttypid", I, |a| i(a.column.ty.oid())),
+        ("attname", T, |a| t(a.name())),
+        ("atttypid", I, |a| i(if a.column.is_dropped() { 0 } else { a.column.ty.oid() })),
         ("attstattarget", N, |_| i(-1)),
         ("attlen", S, |a| i(a.column.ty.size())),
         ("attnum", S, |a| i(a.number)),
@@ -148,12 +160,12 @@ pub(super) fn pg_attribute(catalog: &Catalog) -> Made {
         ("attalign", T, |_| t("d")),
         ("attstorage", T, |_| t("x")),
         ("attcompression", T, |_| t("")),
-        ("attnotnull", B, |a| b(!a.column.nullable && !a.in_index)),
-        ("atthasdef", B, |a| b(!a.in_index && default_text(a.column).is_some())),
+        ("attnotnull", B, |a| b(!a.column.nullable && a.is_shown())),
+        ("atthasdef", B, |a| b(a.is_shown() && default_text(a.column).is_some())),
         ("atthasmissing", B, |_| b(false)),
         ("attidentity", T, |a| t(if a.counts() && !a.in_index { "d" } else { "" })),
         ("attgenerated", T, |_| t("")),
-        ("attisdropped", B, |_| b(false)),
+        ("attisdropped", B, |a| b(a.column.is_dropped())),
         ("attislocal", B, |_| b(true)),
         ("attinhcount", N, |_| i(0)),
         ("attcollation", I, |a| i(if a.column.ty.is_text() { 100 } else { 0 })),
@@ -174,7 +186,7 @@ pub(super) fn pg_attrdef(catalog: &Catalog) -> Made {
         ("adnum", S, |(a, _)| i(a.number)),
         ("adbin", T, |(_, text)| t(text.as_str())),
     ];
-    let own = attributes(catalog).filter(|attribute| !attribute.in_index);
+    let own = attributes(catalog).filter(Attribute::is_shown);
     made(columns, own.filter_map(|attribute| default_text(attribute.column).map(|text| (attribute, text))))
 }
 
