@@ -81,6 +81,26 @@ class Migration(migrations.Migration):
     assert path.exists()
 
 
+@check("a column with a default for the rows that are there, and columns dropped")
+def _():
+    (package / "migrations/0003_rank.py").write_text('''
+from django.db import migrations, models
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0002_pages")]
+    operations = [
+        migrations.AddField("author", "rank", models.IntegerField(default=3)),
+        migrations.AlterField("author", "country", models.CharField(max_length=3, null=True)),
+        migrations.RemoveField("author", "country"),
+        migrations.RemoveField("author", "rank"),
+    ]
+''')
+    call_command("migrate", verbosity=0)
+    with connection.cursor() as cursor:
+        names = [column.name for column in connection.introspection.get_table_description(cursor, "shop_author")]
+    assert "country" not in names and "rank" not in names, names
+
+
 @check("create")
 def _():
     ada = Author.objects.create(name="Ada")

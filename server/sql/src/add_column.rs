@@ -40,7 +40,7 @@ pub(crate) fn add_columns(
     }
     let new = &mut columns[object.columns.len()..];
     let values = first_values(new)?;
-    let mut constraints = Constraints::new(&object.name);
+    let mut constraints = Constraints::more(object);
     for ast in added {
         constraints.of_column(&columns, ast)?;
     }

@@ -1,19 +1,24 @@
 //! ALTER TABLE: what it does one after another, in the order of PostgreSQL, as one entry of the catalogue.
 
 use crate::add_column::add_columns;
+use crate::alter_column::alter_column;
 use crate::catalog::{Catalog, Change, Entry, Extension, Object};
-use crate::constraint::add_constraints;
+use crate::constraint::{add_constraints, drop_constraint};
 use crate::define::{Definition, named_column};
 use crate::drop_column::{Drop, drop_column};
 use crate::error::{Result, SqlError};
 use crate::names::{fold, object_name};
 use sqlparser::ast::{
-    AlterTable, AlterTableOperation, ColumnDef, DropBehavior, RenameTableNameKind, TableConstraint,
+    AlterColumnOperation, AlterTable, AlterTableOperation, ColumnDef, DropBehavior, Ident,
+    RenameTableNameKind, TableConstraint,
 };
 
-/// One thing that is done to a table. The order is that in which they are done.
+/// One thing that is done to a table.
 enum Step<'a> {
     DropColumn(Drop<'a>),
+    /// With whether it is fine that there is none.
+    DropConstraint(&'a Ident, bool),
+    AlterColumn(&'a Ident, &'a AlterColumnOperation),
     /// With whether it is fine that the column is there.
     AddColumns(Vec<(&'a ColumnDef, bool)>),
     AddConstraints(Vec<&'a TableConstraint>),
@@ -45,7 +50,7 @@ pub(crate) fn alter_table(catalog: &Catalog, alter: &AlterTable, sql: &str) -> R
 
 /// What is to be done, in its order.
 fn steps(operations: &[AlterTableOperation]) -> Result<Vec<Step<'_>>> {
-    let (mut steps, mut added, mut constraints) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut steps, mut added, mut set, mut constraints) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for operation in operations {
         match operation {
             AlterTableOperation::DropColumn { column_names, if_exists, drop_behavior, .. } => {
@@ -56,6 +61,15 @@ fn steps(operations: &[AlterTableOperation]) -> Result<Vec<Step<'_>>> {
             AlterTableOperation::AddColumn { if_not_exists, column_def, column_position: None, .. } => {
                 added.push((column_def, *if_not_exists));
             }
+            AlterTableOperation::DropConstraint { if_exists, name, .. } => {
+                steps.push(Step::DropConstraint(name, *if_exists));
+            }
+            AlterTableOperation::AlterColumn { column_name, op } => match op {
+                AlterColumnOperation::SetDefault { .. } | AlterColumnOperation::SetNotNull => {
+                    set.push(Step::AlterColumn(column_name, op));
+                }
+                _ => steps.push(Step::AlterColumn(column_name, op)),
+            },
             AlterTableOperation::AddConstraint { constraint, .. } => constraints.push(constraint),
             AlterTableOperation::OwnerTo { .. } => {}
             other => {
@@ -66,6 +80,7 @@ fn steps(operations: &[AlterTableOperation]) -> Result<Vec<Step<'_>>> {
     }
     // All columns are added at once: a table takes the place of another once in an entry.
     steps.extend((!added.is_empty()).then_some(Step::AddColumns(added)));
+    steps.extend(set);
     if steps.is_empty() || !constraints.is_empty() {
         steps.push(Step::AddConstraints(constraints));
     }
@@ -84,6 +99,10 @@ impl Step<'_> {
                 let added: Vec<&ColumnDef> = added.iter().filter(is_new).map(|(column, _)| *column).collect();
                 add_columns(catalog, object, &added, sql)
             }
+            Step::DropConstraint(name, if_exists) => {
+                drop_constraint(catalog, object, &fold(name), *if_exists, sql)
+            }
+            Step::AlterColumn(name, operation) => alter_column(catalog, object, name, operation, sql),
             Step::AddConstraints(constraints) => add_constraints(catalog, object, constraints, sql),
         }
     }

@@ -280,6 +280,19 @@ pub struct DroppedColumn {
     pub gone: Vec<String>,
 }
 
+/// What becomes of a column.
+#[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct AlteredColumn {
+    /// The table's name.
+    pub table: String,
+    /// The column's place.
+    pub column: u16,
+    /// As it was.
+    pub before: ColumnDef,
+    /// As it is from now on; the engine's column is the same.
+    pub after: ColumnDef,
+}
+
 /// What an entry does to the names.
 #[derive(Debug, Clone, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 #[rkyv(serialize_bounds(
@@ -340,6 +353,15 @@ pub enum Change {
     Role(RoleChange),
     /// A column of a table is gone, with the ways to find rows and the references that it was part of.
     DropColumn(Box<DroppedColumn>),
+    /// Something else is said of a column.
+    AlterColumn(Box<AlteredColumn>),
+    /// A constraint of a table is gone, with the way to find rows that it brought.
+    DropConstraint {
+        /// The table.
+        table: String,
+        /// The constraint's name.
+        name: String,
+    },
     /// Several of these, in turn.
     Several(#[rkyv(omit_bounds)] Vec<Change>),
 }
@@ -462,7 +484,13 @@ impl Catalog {
             }
             Change::CreateIndex { on, path } => is_missing(on) || self.is_taken(&path.name),
             Change::Rename { from, to } => is_missing(from) || self.is_taken(to),
-            Change::RenameColumn { table, .. } | Change::Constrain { table, .. } => is_missing(table),
+            Change::RenameColumn { table, .. }
+            | Change::Constrain { table, .. }
+            | Change::DropConstraint { table, .. } => is_missing(table),
+            Change::AlterColumn(altered) => {
+                let columns = self.find(&altered.table).map(|object| object.columns.as_slice());
+                columns.and_then(|columns| columns.get(usize::from(altered.column))) != Some(&altered.before)
+            }
             Change::AddColumns(added) => is_missing(&added.table),
             Change::Drop(names) => names.iter().any(is_missing),
             Change::DropColumn(dropped) => {
@@ -510,6 +538,15 @@ impl Catalog {
                 for object in &mut self.objects {
                     object.references.retain(|reference| !dropped.references.contains(reference));
                 }
+            }
+            Change::AlterColumn(altered) => {
+                self.known(&altered.table).columns[usize::from(altered.column)] = altered.after.clone();
+            }
+            Change::DropConstraint { table, name } => {
+                let object = self.known(table);
+                object.checks.retain(|check| check.name != *name);
+                object.references.retain(|reference| reference.name != *name);
+                object.paths.retain(|path| path.name != *name || path.name == *table);
             }
             Change::Several(changes) => return changes.iter().all(|change| self.change(change)),
         }

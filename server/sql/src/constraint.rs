@@ -18,6 +18,8 @@ pub(crate) struct Constraints {
     table: String,
     pub(crate) checks: Vec<Check>,
     pub(crate) references: Vec<Reference>,
+    /// Names of constraints that the table has already.
+    taken: Vec<String>,
     /// Name and columns.
     unique: Vec<(String, Vec<u16>)>,
     pub(crate) warnings: Vec<String>,
@@ -34,9 +36,35 @@ impl Constraints {
             table: table.to_owned(),
             checks: Vec::new(),
             references: Vec::new(),
+            taken: Vec::new(),
             unique: Vec::new(),
             warnings: Vec::new(),
         }
+    }
+
+    /// More of a table that may have some.
+    pub(crate) fn more(object: &Object) -> Self {
+        let checks = object.checks.iter().map(|check| check.name.clone());
+        let references = object.references.iter().map(|reference| reference.name.clone());
+        Constraints { taken: checks.chain(references).collect(), ..Constraints::new(&object.name) }
+    }
+
+    /// The name of a constraint that is not UNIQUE: the given one, or one like `usual`.
+    fn free_name(&mut self, given: Option<&Ident>, usual: &str) -> Result<String> {
+        let name = match given.map(fold) {
+            Some(name) if self.taken.contains(&name) => {
+                let message = format!("constraint {name:?} for relation {:?} already exists", self.table);
+                return Err(SqlError::new("42710", message));
+            }
+            Some(name) => name,
+            None => {
+                let numbered = (1u32..).map(|number| format!("{usual}{number}"));
+                let mut names = std::iter::once(usual.to_owned()).chain(numbered);
+                names.find(|name| !self.taken.contains(name)).expect("numbers go on")
+            }
+        };
+        self.taken.push(name.clone());
+        Ok(name)
     }
 
     /// Those that are written behind a column.
@@ -98,10 +126,7 @@ impl Constraints {
         let scope = object_scope(&Object::new(self.table.clone(), columns.to_vec(), ""), None);
         let parameters = Parameters::forbidden("a CHECK");
         Binder::new(&scope, &parameters).condition(&parse_expr(condition)?)?;
-        let name = name.map(fold).unwrap_or_else(|| {
-            let number = if self.checks.is_empty() { String::new() } else { self.checks.len().to_string() };
-            format!("{}_check{number}", self.table)
-        });
+        let name = self.free_name(name, &format!("{}_check", self.table))?;
         self.checks.push(Check { name, condition: condition.to_owned() });
         Ok(())
     }
@@ -113,7 +138,8 @@ impl Constraints {
         key: Vec<u16>,
         foreign: &ForeignKeyConstraint,
     ) -> Result<()> {
-        let name = self.named(name, columns, &key, "fkey");
+        let usual = self.named(None, columns, &key, "fkey");
+        let name = self.free_name(name, &usual)?;
         self.warnings.push(not_enforced(&format!("FOREIGN KEY constraint {name:?}")));
         let list: Vec<&str> = key.iter().map(|at| columns[usize::from(*at)].name.as_str()).collect();
         let table = object_name(&foreign.foreign_table)?;
@@ -155,7 +181,7 @@ pub(crate) fn add_constraints(
     added: &[&TableConstraint],
     sql: &str,
 ) -> Result<Definition> {
-    let mut constraints = Constraints::new(&object.name);
+    let mut constraints = Constraints::more(object);
     for constraint in added {
         constraints.add(&object.columns, constraint)?;
     }
@@ -165,4 +191,35 @@ pub(crate) fn add_constraints(
     let Constraints { table, checks, references, warnings, .. } = constraints;
     let definition = catalog.entry(sql, Change::Constrain { table, checks, references, paths }, builder)?;
     Ok(definition.warning(warnings))
+}
+
+/// ALTER TABLE ... DROP CONSTRAINT.
+pub(crate) fn drop_constraint(
+    catalog: &Catalog,
+    object: &Object,
+    name: &str,
+    if_exists: bool,
+    sql: &str,
+) -> Result<Definition> {
+    if name == format!("{}_pkey", object.name) {
+        return Err(SqlError::unsupported(format!("DROP CONSTRAINT of the primary key {name:?}"))
+            .detail("The primary key says which shard owns a row and which row a write means."));
+    }
+    let mut builder = catalog.builder();
+    let path = object.paths.iter().skip(1).find(|path| path.name == name);
+    if let Some(path) = path {
+        builder.drop_view(&catalog.view(path).name)?;
+    }
+    let is_there = path.is_some()
+        || object.checks.iter().any(|check| check.name == name)
+        || object.references.iter().any(|reference| reference.name == name);
+    if !is_there {
+        let message = format!("constraint {name:?} of relation {:?} does not exist", object.name);
+        return match if_exists {
+            true => Ok(Definition::Nothing(format!("{message}, skipping"))),
+            false => Err(SqlError::new("42704", message)),
+        };
+    }
+    let change = Change::DropConstraint { table: object.name.clone(), name: name.to_owned() };
+    catalog.entry(sql, change, builder)
 }

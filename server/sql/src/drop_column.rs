@@ -79,7 +79,7 @@ pub(crate) fn drop_column(
 }
 
 /// The views that are made from a column.
-fn readers(catalog: &Catalog, table: &Object, id: TableId, at: usize) -> Vec<String> {
+pub(crate) fn readers(catalog: &Catalog, table: &Object, id: TableId, at: usize) -> Vec<String> {
     let dependents = catalog.dependents(&table.name);
     let is_reader = |name: &String| {
         let object = catalog.find(name).expect("it depends on the table");

@@ -73,7 +73,11 @@
 //! - VALUES, `unnest`, `generate_series` and the tables of pg_catalog and information_schema are read by queries that are run
 //!   once, not by views. `current_setting` and pg_settings show what holds for every session, SHOW what holds for one.
 //! - A column that ALTER TABLE adds comes with the rows at once: each shard stands still while it goes through its rows of the
-//!   table, some millions a second. As long as there are views from before, the rows are kept twice. No column is dropped.
+//!   table, some millions a second. As long as there are views from before, the rows are kept twice. A
+//!   column that is dropped is hidden: its values stay in the rows that are there. No column of the primary key is dropped.
+//! - A column that was made NOT NULL stays so, and a type is only changed to one that holds all its values in the same way.
+//!   ALTER TABLE looks at the rows for NOT NULL and CHECK before and after it sets the rule, without a lock: what another front
+//!   writes in that moment may break it. A CHECK of a column that is added is not asked of the rows that are there.
 //! - Refused by name: LATERAL, WITH RECURSIVE, EXCEPT ALL, INTERSECT ALL, functions in FROM but `generate_series` and
 //!   `unnest`, window functions but `row_number()`, ordered-set aggregates.
 //! - Roles have LOGIN, SUPERUSER and a password ([`role`]); there are neither privileges nor owners, and no roles in roles.
@@ -91,6 +95,7 @@ pub mod text;
 // What there is.
 pub mod catalog;
 pub mod role;
+mod rule;
 mod system;
 
 // Expressions.
@@ -105,9 +110,7 @@ mod time_function;
 mod typed;
 
 // Queries.
-mod add_column;
 mod aggregate;
-mod alter;
 mod embedded;
 mod feed;
 mod from;
@@ -120,6 +123,9 @@ mod subquery;
 mod table;
 
 // Statements.
+mod add_column;
+mod alter;
+mod alter_column;
 pub mod change;
 mod constraint;
 pub mod define;
@@ -142,6 +148,7 @@ pub use evaluate::{Context, no_value};
 pub use lookup::Lookup;
 pub use numbers::{Numbers, Reserve};
 pub use parse::{Parsed, parse};
+pub use rule::Rule;
 pub use scan::{Limits, Run, Scan, Source};
 pub use sql_type::SqlType;
 pub use statement::{Bound, Declaration, Prepared, ResultColumn, Session, bind};

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use operators::ViewId;
 use runtime::front::FrontError;
 use sql::catalog::{AccessPath, Change, ObjectKind};
-use sql::{Bound, Definition, Entry, SqlError};
+use sql::{Bound, Context, Definition, Entry, Rule, SqlError};
 
-use super::execute::{BUILDING_PAUSE, Done};
+use super::execute::{BUILDING_PAUSE, Done, now};
 use super::session::Session;
 use super::statement::Statement;
 use super::stream::Io;
@@ -34,9 +34,18 @@ impl Session {
                 }
                 Definition::Entry(entry) => entry,
             };
+            let rules = entry.change.rules();
+            // What several changes make together is not there yet for their rules.
+            if !matches!(entry.change, Change::Several(_)) {
+                self.check_rules(&rules).await?;
+            }
             if self.database.define(entry).await? {
                 if let Err(error) = self.until_whole(io, entry).await {
                     return Err(self.take_back(entry, error).await);
+                }
+                // Once more, for rows that have come since.
+                if let Err(error) = self.check_rules(&rules).await {
+                    return Err(self.undo(&rules, error).await);
                 }
                 for warning in &entry.warnings {
                     io.out.notice("WARNING", "01000", warning);
@@ -92,6 +101,33 @@ impl Session {
                 why.detail(format!("{name:?} is there, since it could not be dropped again: {error}"))
             }
         }
+    }
+
+    /// Makes sure that the rows of a table meet rules.
+    async fn check_rules(&mut self, rules: &[Rule]) -> Result<(), SqlError> {
+        for rule in rules {
+            let statement = Statement::bind(&self.database, sql::parse(&rule.broken)?.pop(), Vec::new())?;
+            let Bound::Query(scan) = &statement.prepared.bound else {
+                unreachable!("rows are counted by reading them")
+            };
+            let counted = self.scan(scan, &Context { parameters: &[], now: now() }).await?.rows;
+            let counted = counted.and_then(|rows| rows.iter().next().map(|row| row.int(0)));
+            if counted.expect("a count is a row") > 0 {
+                return Err(rule.error.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes rules back over an error.
+    async fn undo(&self, rules: &[Rule], why: SqlError) -> SqlError {
+        for rule in rules {
+            if let Err(error) = self.run_definition(&rule.undo).await {
+                return why
+                    .detail(format!("The rule is there, since it could not be dropped again: {error}"));
+            }
+        }
+        why
     }
 
     async fn run_definition(&self, text: &str) -> Result<(), SqlError> {

@@ -154,7 +154,6 @@ fn what_is_made_from_a_column_stands_in_the_way() {
     run(&mut db, "INSERT INTO t (id, b, c) VALUES (3, 'x', 1)");
     check(&mut db, "SELECT b, n FROM counts ORDER BY b", "x|2;NULL|1");
     check(&mut db, "SELECT * FROM pairs", "1|x;3|x");
-    run(&mut db, "ALTER TABLE t RENAME TO t2");
 }
 
 #[test]
@@ -203,4 +202,81 @@ fn serial_columns_are_dropped_and_count_anew() {
     run(&mut db, &format!("ALTER TABLE all_types {all}"));
     run(&mut db, "INSERT INTO all_types VALUES (1, 2); UPDATE all_types SET last = last + 1");
     check(&mut db, "SELECT * FROM all_types", "1|3");
+}
+
+#[test]
+fn what_is_said_of_a_column_changes() {
+    let mut db = things();
+    run(&mut db, "ALTER TABLE t ALTER COLUMN c SET DEFAULT 8, ALTER b SET DEFAULT 'b'");
+    check(&mut db, "INSERT INTO t (id, a) VALUES (3, 1) RETURNING *", "3|1|b|8");
+    run(&mut db, "ALTER TABLE t ALTER COLUMN c DROP DEFAULT; DELETE FROM t WHERE id = 2");
+    check(&mut db, "INSERT INTO t (id, a) VALUES (4, 1) RETURNING *", "4|1|b|NULL");
+    run(&mut db, "ALTER TABLE t ALTER COLUMN b SET NOT NULL");
+    refused(&mut db, "UPDATE t SET b = NULL", "23502");
+    refused(&mut db, "INSERT INTO t VALUES (5, 1, NULL, 2)", "23502");
+    check(&mut db, "SELECT attnotnull FROM pg_attribute WHERE attname = 'b'", "t");
+    run(&mut db, "ALTER TABLE t ALTER COLUMN b DROP NOT NULL; UPDATE t SET b = NULL WHERE id = 3");
+    refused(&mut db, "ALTER TABLE t ALTER COLUMN id DROP NOT NULL", "42P16");
+    refused(&mut db, "ALTER TABLE t ALTER COLUMN a DROP NOT NULL", "0A000");
+    refused(&mut db, "ALTER TABLE t ALTER COLUMN nothing DROP DEFAULT", "42703");
+    refused(&mut db, "ALTER TABLE t ALTER COLUMN a SET DEFAULT 'x'", "22P02");
+    // What is dropped while NOT NULL is a rule of the catalogue holds NULL from then on.
+    run(&mut db, "DELETE FROM t WHERE b IS NULL; ALTER TABLE t ALTER b SET NOT NULL; ALTER TABLE t DROP b");
+    run(&mut db, "INSERT INTO t VALUES (6, 1, 2); UPDATE t SET c = 3 WHERE id = 6");
+    check(&mut db, "SELECT * FROM t WHERE id = 6", "6|1|3");
+}
+
+#[test]
+fn types_become_wider() {
+    let mut db = Database::new();
+    run(
+        &mut db,
+        "CREATE TABLE t (id int PRIMARY KEY, s varchar(2), n smallint, m numeric(4, 1), used varchar(3));
+         CREATE MATERIALIZED VIEW v AS SELECT used, count(*) AS n FROM t GROUP BY used;
+         INSERT INTO t VALUES (1, 'ab', 3, 1.5, 'x')",
+    );
+    refused(&mut db, "UPDATE t SET s = 'abc'", "22001");
+    run(
+        &mut db,
+        "ALTER TABLE t ALTER COLUMN s TYPE varchar(3), ALTER n TYPE bigint, ALTER m TYPE numeric(6, 2)",
+    );
+    run(&mut db, "UPDATE t SET s = 'abc', n = 10000000000, m = 1000.25");
+    check(&mut db, "SELECT s, n, m FROM t", "abc|10000000000|1000.25");
+    run(&mut db, "ALTER TABLE t ALTER COLUMN s SET DATA TYPE text");
+    for narrower in
+        ["s TYPE varchar(3)", "n TYPE int", "m TYPE numeric(6, 3)", "n TYPE text", "used TYPE text"]
+    {
+        refused(&mut db, &format!("ALTER TABLE t ALTER COLUMN {narrower}"), "0A000");
+    }
+}
+
+#[test]
+fn constraints_come_and_go() {
+    let mut db = things();
+    let rules = |db: &Database, sql: &str| {
+        let parsed = sql::parse(sql).expect("sound").pop().expect("one statement");
+        let prepared = sql::bind(&db.catalog, &parsed, &[]).expect("supported");
+        let sql::Bound::Define(sql::Definition::Entry(entry)) = prepared.bound else {
+            panic!("it is a definition")
+        };
+        entry.change.rules()
+    };
+    let [rule] = &rules(&db, "ALTER TABLE t ADD CHECK (c > 3)")[..] else { panic!("one rule") };
+    check(&mut db, &rule.broken, "1");
+    assert_eq!(rule.undo, "ALTER TABLE \"t\" DROP CONSTRAINT \"t_check1\"");
+    let [rule] = &rules(&db, "ALTER TABLE t ALTER b SET NOT NULL")[..] else { panic!("one rule") };
+    check(&mut db, &rule.broken, "1");
+    run(&mut db, "ALTER TABLE t ALTER b SET NOT NULL");
+    run(&mut db, &rule.undo);
+    run(&mut db, "ALTER TABLE t ADD CONSTRAINT small CHECK (c < 10), ADD CONSTRAINT one UNIQUE (b)");
+    refused(&mut db, "UPDATE t SET c = 11", "23514");
+    refused(&mut db, "ALTER TABLE t ADD CONSTRAINT small CHECK (c < 9)", "42710");
+    refused(&mut db, "ALTER TABLE t DROP CONSTRAINT nothing", "42704");
+    refused(&mut db, "ALTER TABLE t DROP CONSTRAINT t_pkey", "0A000");
+    run(&mut db, "ALTER TABLE t DROP CONSTRAINT IF EXISTS nothing");
+    run(&mut db, "ALTER TABLE t DROP CONSTRAINT small, DROP CONSTRAINT one; UPDATE t SET c = 11");
+    run(&mut db, "ALTER TABLE t ADD CONSTRAINT one UNIQUE (b)");
+    run(&mut db, "ALTER TABLE t ADD FOREIGN KEY (c) REFERENCES t, DROP CONSTRAINT one");
+    run(&mut db, "ALTER TABLE t DROP CONSTRAINT t_c_fkey, DROP CONSTRAINT t_check; UPDATE t SET a = 1000");
+    check(&mut db, "SELECT conname FROM pg_constraint", "t_pkey");
 }
