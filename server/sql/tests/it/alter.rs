@@ -266,7 +266,9 @@ fn constraints_come_and_go() {
     assert_eq!(rule.undo, "ALTER TABLE \"t\" DROP CONSTRAINT \"t_check1\"");
     let [rule] = &rules(&db, "ALTER TABLE t ALTER b SET NOT NULL")[..] else { panic!("one rule") };
     check(&mut db, &rule.broken, "1");
-    run(&mut db, "ALTER TABLE t ALTER b SET NOT NULL");
+    refused(&mut db, "ALTER TABLE t ALTER b SET NOT NULL", "23502");
+    refused(&mut db, "ALTER TABLE t ADD CHECK (c > 3)", "23514");
+    run(&mut db, "UPDATE t SET b = 'y' WHERE b IS NULL; ALTER TABLE t ALTER b SET NOT NULL");
     run(&mut db, &rule.undo);
     run(&mut db, "ALTER TABLE t ADD CONSTRAINT small CHECK (c < 10), ADD CONSTRAINT one UNIQUE (b)");
     refused(&mut db, "UPDATE t SET c = 11", "23514");

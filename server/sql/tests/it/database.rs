@@ -75,6 +75,12 @@ impl Database {
         let context = Context { parameters, now: NOW };
         let rows = match &prepared.bound {
             Bound::Define(Definition::Entry(entry)) => {
+                let rules = if matches!(entry.change, Several(_)) { Vec::new() } else { entry.change.rules() };
+                for rule in rules {
+                    if self.run(&rule.broken)? != [[Some("0".to_owned())]] {
+                        return Err(rule.error);
+                    }
+                }
                 self.catalog.apply(entry)?;
                 self.dataflow.install(self.catalog.plan()).expect("the plan fits what is installed");
                 fill(&mut self.dataflow);
