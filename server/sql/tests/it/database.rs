@@ -2,6 +2,7 @@
 
 use operators::expr::Literal;
 use operators::{Dataflow, Outputs, Row, Rows, WriteKind};
+use sql::catalog::Change::Several;
 use sql::role::{Asker, Material, Secret, Verifier};
 use sql::{
     Bound, Catalog, Change, Context, Definition, Limits, Numbers, Prepared, ResultColumn, Scan, Source,
@@ -75,7 +76,8 @@ impl Database {
         let context = Context { parameters, now: NOW };
         let rows = match &prepared.bound {
             Bound::Define(Definition::Entry(entry)) => {
-                let rules = if matches!(entry.change, Several(_)) { Vec::new() } else { entry.change.rules() };
+                let rules =
+                    if matches!(entry.change, Several(_)) { Vec::new() } else { entry.change.rules() };
                 for rule in rules {
                     if self.run(&rule.broken)? != [[Some("0".to_owned())]] {
                         return Err(rule.error);
