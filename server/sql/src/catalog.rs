@@ -8,6 +8,7 @@
 
 #![allow(missing_docs, reason = "rkyv derives resolvers whose fields carry no documentation")]
 
+use crate::comment::{Commented, Comments};
 use crate::error::{Result, SqlError};
 use crate::numbers::BlockTable;
 use crate::role::{RoleChange, Roles};
@@ -364,6 +365,13 @@ pub enum Change {
     },
     /// Several of these, in turn.
     Several(#[rkyv(omit_bounds)] Vec<Change>),
+    /// A comment is another, or is gone.
+    Comment {
+        /// What it is on.
+        on: Commented,
+        /// What it says; none if it is gone.
+        text: Option<String>,
+    },
 }
 
 /// One change of the catalogue, to be made durable before it is applied.
@@ -385,6 +393,7 @@ pub struct Catalog {
     objects: Vec<Object>,
     plan: Plan,
     roles: Roles,
+    comments: Comments,
 }
 
 impl Catalog {
@@ -406,6 +415,11 @@ impl Catalog {
     /// Who may connect.
     pub fn roles(&self) -> &Roles {
         &self.roles
+    }
+
+    /// What tables, views and columns are said to be.
+    pub fn comments(&self) -> &Comments {
+        &self.comments
     }
 
     /// The table or view of this name.
@@ -498,6 +512,7 @@ impl Catalog {
                 column.flatten().is_none_or(|column| column.name != dropped.name)
                     || self.dependents(&dropped.table) != dropped.dependents
             }
+            Change::Comment { on, .. } => !self.has(on),
             Change::DropIndex { .. } | Change::Role(_) | Change::Several(_) => false,
         }
     }
@@ -524,7 +539,10 @@ impl Catalog {
                 object.paths.extend_from_slice(paths);
             }
             Change::AddColumns(added) => self.known(&added.table).add_columns(added),
-            Change::Drop(names) => self.objects.retain(|object| !names.contains(&object.name)),
+            Change::Drop(names) => {
+                self.objects.retain(|object| !names.contains(&object.name));
+                self.comments.drop_of(names);
+            }
             Change::DropIndex { name } => {
                 for object in &mut self.objects {
                     let own = object.name.clone();
@@ -534,6 +552,9 @@ impl Catalog {
             Change::Role(_) => unreachable!("it was taken by itself"),
             Change::DropColumn(dropped) => {
                 self.known(&dropped.table).drop_column(dropped);
+                let column = Commented { object: dropped.table.clone(), column: Some(dropped.column) };
+                self.comments.set(&column, None);
+                self.comments.drop_of(&dropped.gone);
                 self.objects.retain(|object| !dropped.gone.contains(&object.name));
                 for object in &mut self.objects {
                     object.references.retain(|reference| !dropped.references.contains(reference));
@@ -549,6 +570,7 @@ impl Catalog {
                 object.paths.retain(|path| path.name != *name || path.name == *table);
             }
             Change::Several(changes) => return changes.iter().all(|change| self.change(change)),
+            Change::Comment { on, text } => self.comments.set(on, text.as_deref()),
         }
         true
     }
@@ -558,7 +580,13 @@ impl Catalog {
         object.expect("it was looked for")
     }
 
+    fn has(&self, on: &Commented) -> bool {
+        let fits = |object: &Object| on.column.is_none_or(|at| usize::from(at) < object.columns.len());
+        self.find(&on.object).is_some_and(fits)
+    }
+
     fn rename(&mut self, from: &str, to: &str) {
+        self.comments.rename(from, to);
         for object in &mut self.objects {
             if object.name == from {
                 to.clone_into(&mut object.name);

@@ -1,16 +1,162 @@
-//! EXPLAIN: what a statement does, in words.
+//! EXPLAIN: what a statement does, in words; [`crate::dot`] draws it.
 
-use crate::catalog::{self, Catalog};
+use crate::catalog::{self, Catalog, Object, ObjectKind};
 use crate::change::{Change, Verb};
 use crate::define::Definition;
+use crate::dot;
+use crate::error::{Result, SqlError};
+use crate::names::{fold, object_name};
+use crate::parse::EXPLAINED_OBJECT;
 use crate::scan::Scan;
 use crate::statement::{Bound, Prepared};
 use operators::plan::check::{inputs, operator_name};
 use operators::plan::{JoinSpec, NodeSpec, Operator};
 use operators::{JoinKind, OperatorId, Plan};
+use sqlparser::ast::{Expr as Ast, SetExpr, Statement, TableFactor, UtilityOption, Value};
+use std::collections::BTreeSet;
+
+/// How an explanation is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Text,
+    Dot,
+}
+
+/// What is explained.
+pub(crate) enum Asked<'s> {
+    /// A statement.
+    Statement(&'s Statement),
+    /// How a table or view is kept.
+    Object(String),
+}
+
+/// What an EXPLAIN asks for; none if the statement is none.
+pub(crate) fn asked(statement: &Statement) -> Result<Option<(Asked<'_>, Format)>> {
+    if let Statement::ExplainTable { describe_alias, table_name, .. } = statement {
+        let is_explain = *describe_alias == sqlparser::ast::DescribeAlias::Explain;
+        let object = is_explain.then(|| object_name(table_name)).transpose()?;
+        return Ok(object.map(|name| (Asked::Object(name), Format::Text)));
+    }
+    let Statement::Explain { analyze, verbose, query_plan, estimate, statement, format, options, .. } =
+        statement
+    else {
+        return Ok(None);
+    };
+    if *query_plan || *estimate || format.is_some() {
+        return Err(SqlError::syntax("EXPLAIN takes its options in parentheses"));
+    }
+    for (is_asked, name) in [(*analyze, "ANALYZE"), (*verbose, "VERBOSE")] {
+        if is_asked {
+            return Err(SqlError::unsupported(format!("EXPLAIN {name}")));
+        }
+    }
+    let mut written = Format::Text;
+    let mut is_object = false;
+    for option in options.iter().flatten() {
+        if option.name.value == EXPLAINED_OBJECT {
+            is_object = true;
+        } else if let Some(format) = option_format(option)? {
+            written = format;
+        }
+    }
+    if let (true, Statement::Query(query)) = (is_object, &**statement)
+        && let SetExpr::Select(select) = &*query.body
+        && let Some(TableFactor::Table { name, .. }) = select.from.first().map(|from| &from.relation)
+    {
+        return Ok(Some((Asked::Object(object_name(name)?), written)));
+    }
+    if matches!(**statement, Statement::Prepare { .. } | Statement::Execute { .. }) {
+        return Err(SqlError::unsupported("EXPLAIN of PREPARE and EXECUTE"));
+    }
+    Ok(Some((Asked::Statement(statement), written)))
+}
+
+/// The format that an option asks for; none if it asks for nothing. Those that ask for what there is not are refused.
+fn option_format(option: &UtilityOption) -> Result<Option<Format>> {
+    const KNOWN: &[&str] =
+        &["analyze", "verbose", "costs", "settings", "buffers", "wal", "timing", "summary", "generic_plan"];
+    let name = fold(&option.name);
+    let value = option.arg.as_ref().map(|arg| match arg {
+        Ast::Identifier(word) => fold(word),
+        Ast::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => text.clone(),
+            value => value.to_string().to_lowercase(),
+        },
+        other => other.to_string(),
+    });
+    let value = value.as_deref();
+    if name == "format" {
+        return match value {
+            Some("text") => Ok(Some(Format::Text)),
+            Some("dot") => Ok(Some(Format::Dot)),
+            Some(kind @ ("xml" | "json" | "yaml")) => {
+                Err(SqlError::unsupported(format!("EXPLAIN (FORMAT {})", kind.to_uppercase()))
+                    .hint("There are TEXT and DOT."))
+            }
+            None => Err(SqlError::syntax("format requires a parameter")),
+            Some(other) => {
+                let message = format!("unrecognized value for EXPLAIN option \"format\": {other:?}");
+                Err(SqlError::new("22023", message).hint("There are TEXT and DOT."))
+            }
+        };
+    }
+    if !KNOWN.contains(&name.as_str()) {
+        return Err(SqlError::syntax(format!("unrecognized EXPLAIN option {name:?}")).at(option.name.span));
+    }
+    match value {
+        Some("false" | "off" | "0") => Ok(None),
+        _ => Err(SqlError::unsupported(format!("EXPLAIN ({})", name.to_uppercase()))),
+    }
+}
 
 /// The lines of an explanation.
-pub(crate) fn explain(catalog: &Catalog, prepared: &Prepared) -> Vec<String> {
+pub(crate) fn lines(catalog: &Catalog, prepared: &Prepared, format: Format) -> Result<Vec<String>> {
+    if format == Format::Text {
+        return Ok(explain(catalog, prepared));
+    }
+    match &prepared.bound {
+        Bound::Lookup(lookup) => {
+            let view = &catalog.plan().views[lookup.view.0 as usize];
+            let words = Words { plan: catalog.plan(), read: &[] };
+            let key = names(view.key.iter().map(|at| view.columns[usize::from(*at)].name.as_str()));
+            let by = if key.is_empty() { "its only key".to_owned() } else { format!("({key})") };
+            let result = (view.node, format!("lookup by {by}"));
+            Ok(dot::graph(&words, &words.before([view.node]), Some(result)))
+        }
+        Bound::Query(scan) => {
+            let read = read(scan);
+            let words = Words { plan: scan.plan(), read: &read };
+            let all = scan.plan().nodes.iter().map(|node| node.id);
+            Ok(dot::graph(&words, &words.before(all), None))
+        }
+        Bound::Declare(declaration) => lines(catalog, &declaration.query, format),
+        Bound::Define(Definition::Entry(entry)) => {
+            let mut plan = catalog.plan().clone();
+            let first = plan.nodes.len();
+            assert!(entry.extension.extend(&mut plan).is_some(), "it was bound against this plan");
+            let words = Words { plan: &plan, read: &[] };
+            Ok(dot::graph(&words, &words.before(plan.nodes[first..].iter().map(|node| node.id)), None))
+        }
+        _ => Err(SqlError::unsupported("EXPLAIN (FORMAT DOT) of anything but queries and definitions")),
+    }
+}
+
+/// How the table or view of a name is kept; none if it is a query by name, which is to be explained as one.
+pub(crate) fn object(catalog: &Catalog, object: &Object, format: Format) -> Option<Vec<String>> {
+    if matches!(object.kind, ObjectKind::View { .. }) {
+        return None;
+    }
+    let words = Words { plan: catalog.plan(), read: &[] };
+    let nodes = words.before(object.paths.iter().map(|path| catalog.view(path).node));
+    if format == Format::Dot {
+        return Some(dot::graph(&words, &nodes, None));
+    }
+    let mut lines = vec![format!("{} {:?}, kept by these operators", object.kind_name(), object.name)];
+    lines.extend(nodes.iter().map(|id| words.line(words.node(*id))));
+    Some(lines)
+}
+
+fn explain(catalog: &Catalog, prepared: &Prepared) -> Vec<String> {
     match &prepared.bound {
         Bound::Lookup(lookup) => {
             let view = &catalog.plan().views[lookup.view.0 as usize];
@@ -42,16 +188,18 @@ pub(crate) fn explain(catalog: &Catalog, prepared: &Prepared) -> Vec<String> {
         Bound::Define(Definition::Nothing(why)) => vec![why.clone()],
         Bound::Role(_) => vec!["definition of who may connect".to_owned()],
         Bound::Explain(lines) => lines.clone(),
-        Bound::Session(_) => vec!["session: nothing is read or written".to_owned()],
+        Bound::Prepare(_) | Bound::Execute(_) | Bound::Session(_) => {
+            vec!["session: nothing is read or written".to_owned()]
+        }
     }
 }
 
-fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(plain).collect::<Vec<_>>().join(", ")
 }
 
 /// Hidden names without what hides them.
-fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     name.replace('\u{1}', "")
 }
 
@@ -85,43 +233,70 @@ fn explain_scan(scan: &Scan) -> Vec<String> {
             false => format!("  reads all rows of {object} on every shard{rows}"),
         });
     }
-    let mut inlets: Vec<(OperatorId, String)> =
-        scan.feeds().iter().map(|feed| (feed.inlet, plain(&feed.object))).collect();
-    for (inlet, name) in scan.given() {
+    for (_, name) in scan.given() {
         lines.push(format!("  has the rows of {name} by itself"));
-        inlets.push((inlet, name.to_owned()));
     }
-    let words = Words { plan: scan.plan(), read: &inlets };
-    let before: Vec<OperatorId> = inlets.iter().flat_map(|(inlet, _)| words.before(*inlet)).collect();
+    let read = read(scan);
+    let whole = Words { plan: scan.plan(), read: &[] };
+    let before = whole.before(read.iter().map(|(inlet, _)| *inlet));
+    let words = Words { plan: scan.plan(), read: &read };
     let own = scan.plan().nodes.iter().filter(|node| !before.contains(&node.id));
     lines.extend(own.map(|node| words.line(node)));
     lines
 }
 
+/// The operators where what a scan reads goes in, and what that is.
+fn read(scan: &Scan) -> Vec<(OperatorId, String)> {
+    let fed = scan.feeds().iter().map(|feed| (feed.inlet, plain(&feed.object)));
+    let given = scan.given().map(|(inlet, name)| (inlet, name.to_owned()));
+    fed.chain(given).collect()
+}
+
 /// Puts the operators of a plan into words.
-struct Words<'a> {
-    plan: &'a Plan,
+pub(crate) struct Words<'a> {
+    pub(crate) plan: &'a Plan,
     /// Nodes that stand for rows which are read from somewhere else.
     read: &'a [(OperatorId, String)],
 }
 
 impl Words<'_> {
-    /// The node and all before it on its way.
-    fn before(&self, id: OperatorId) -> Vec<OperatorId> {
-        let mut found = vec![id];
-        for input in inputs(&self.plan.nodes[id.index()].operator) {
-            found.extend(self.before(input));
+    /// These nodes and all before them, up to those whose rows are read from somewhere else.
+    fn before(&self, ids: impl IntoIterator<Item = OperatorId>) -> BTreeSet<OperatorId> {
+        let mut found = BTreeSet::new();
+        let mut left: Vec<OperatorId> = ids.into_iter().collect();
+        while let Some(id) = left.pop() {
+            if found.insert(id) {
+                left.extend(self.inputs(id));
+            }
         }
         found
     }
 
-    fn node(&self, id: OperatorId) -> &NodeSpec {
+    /// Whether its views are those that shards keep.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.read.is_empty()
+    }
+
+    /// What the rows of a node that stands for others are called.
+    pub(crate) fn read_as(&self, id: OperatorId) -> Option<&str> {
+        self.read.iter().find(|(read, _)| *read == id).map(|(_, name)| name.as_str())
+    }
+
+    /// Where a node's rows come from; nowhere if they are read from somewhere else.
+    pub(crate) fn inputs(&self, id: OperatorId) -> Vec<OperatorId> {
+        match self.read_as(id) {
+            Some(_) => Vec::new(),
+            None => inputs(&self.node(id).operator),
+        }
+    }
+
+    pub(crate) fn node(&self, id: OperatorId) -> &NodeSpec {
         &self.plan.nodes[id.index()]
     }
 
     fn input(&self, id: OperatorId) -> String {
-        if let Some((_, name)) = self.read.iter().find(|(read, _)| *read == id) {
-            return name.clone();
+        if let Some(name) = self.read_as(id) {
+            return name.to_owned();
         }
         match &self.node(id).operator {
             Operator::Table(table) => format!("table {}", plain(&self.plan.tables[table.0 as usize].name)),
@@ -135,8 +310,13 @@ impl Words<'_> {
     }
 
     fn line(&self, node: &NodeSpec) -> String {
+        format!("  #{} {}: {}", node.id.0, operator_name(&node.operator), self.what(node))
+    }
+
+    /// What a node does.
+    pub(crate) fn what(&self, node: &NodeSpec) -> String {
         let input = |id: OperatorId| self.input(id);
-        let what = match &node.operator {
+        match &node.operator {
             Operator::Table(_) => "takes writes".to_owned(),
             Operator::Filter(spec) => {
                 format!("keeps rows of {} for which the condition is true", input(spec.input))
@@ -173,8 +353,7 @@ impl Words<'_> {
                 format!("passes on {}, first the rows that are there already", input(*from))
             }
             Operator::Dropped(_) => "nothing".to_owned(),
-        };
-        format!("  #{} {}: {what}", node.id.0, operator_name(&node.operator))
+        }
     }
 
     fn join(&self, spec: &JoinSpec) -> String {

@@ -33,6 +33,8 @@
 //! - [`Bound::Change`]: [`Change::start`], then what [`Work::next`] says, until it is done.
 //! - [`Bound::Query`]: no key answers it. [`Scan::start`], then [`Run::feed`] with all rows of each of [`Run::sources`], then
 //!   [`Run::finish`].
+//! - [`Bound::Prepare`] and [`Bound::Execute`]: bind and keep a statement by a name, and run it with
+//!   [`Execution::values`](prepare::Execution::values).
 //!
 //! # Which key a view is looked up by
 //!
@@ -61,6 +63,8 @@
 //!   gives the row that SQL asks for.
 //! - UNIQUE and FOREIGN KEY are taken and not enforced, with a warning; CHECK is enforced. UNIQUE brings a lookup key.
 //! - Numbers of serial and identity columns are unique, and have gaps where a front ends.
+//! - EXPLAIN shows how a query is answered, or by the name of a table or view how that is kept, as TEXT or as DOT for Graphviz.
+//!   It runs nothing and knows no costs.
 //! - Cursors go forward only, and keep the whole result in the front.
 //! - FOR UPDATE and FOR SHARE are taken with a warning, and lock nothing.
 //! - UPDATE, DELETE and ON CONFLICT DO UPDATE lose nothing that others write: see [`change`]. Who changes a row waits for
@@ -80,7 +84,10 @@
 //!   writes in that moment may break it. A CHECK of a column that is added is not asked of the rows that are there.
 //! - Refused by name: LATERAL, WITH RECURSIVE, EXCEPT ALL, INTERSECT ALL, functions in FROM but `generate_series` and
 //!   `unnest`, window functions but `row_number()`, ordered-set aggregates.
-//! - Roles have LOGIN, SUPERUSER and a password ([`role`]); there are neither privileges nor owners, and no roles in roles.
+//! - Roles have LOGIN, SUPERUSER and a password ([`role`]); there are neither privileges nor owners, and no roles in roles. GRANT
+//!   is taken with a warning, since everybody may do everything already; REVOKE is refused.
+//! - CREATE EXTENSION of plpgsql, pgcrypto and uuid-ossp is taken with a warning of what there is of them. LOCK TABLE is taken
+//!   with a warning, and locks nothing.
 //! - Names in `public`, `pg_catalog` and `information_schema` only.
 #![forbid(unsafe_code)]
 
@@ -123,18 +130,22 @@ mod subquery;
 mod table;
 
 // Statements.
+mod accepted;
 mod add_column;
 mod alter;
 mod alter_column;
 pub mod change;
+pub mod comment;
 mod constraint;
 pub mod define;
+mod dot;
 mod drop_column;
 pub mod evaluate;
 mod explain;
 pub mod lookup;
 pub mod numbers;
 pub mod parse;
+pub mod prepare;
 pub mod scan;
 pub mod statement;
 pub mod work;

@@ -6,8 +6,9 @@ use sqlparser::ast::{
     TableFactor, Value, VisitMut, VisitorMut, visit_expressions_mut,
 };
 use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::Tokenizer;
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -60,6 +61,10 @@ impl Parsed {
     ///
     /// `cursors` are the names of its cursors, and whether each is kept when its transaction ends.
     pub fn in_session(mut self, number: u32, user: &str, cursors: &[(&str, bool)]) -> Parsed {
+        if matches!(self.statement, Statement::Prepare { .. }) {
+            // What it prepares is told when it is bound.
+            return self;
+        }
         self.show_cursors(cursors);
         let small = self.sql.to_ascii_lowercase();
         if !PROCESS.iter().chain(USER).any(|name| small.contains(name)) {
@@ -132,7 +137,7 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
         .and_then(|tokens| {
             Parser::new(&dialect)
                 .with_recursion_limit(NESTING_MAX)
-                .with_tokens_with_locations(crate::role::normalise(tokens))
+                .with_tokens_with_locations(explained_objects(crate::role::normalise(tokens)))
                 .parse_statements()
         })
         .map_err(|error| syntax_error(error, text))?;
@@ -143,6 +148,52 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
         Parsed { statement, sql, text: whole.clone() }
     });
     Ok(parsed.collect())
+}
+
+/// The option that marks an EXPLAIN of a table or view; no SQL name equals it.
+pub(crate) const EXPLAINED_OBJECT: &str = "\u{1}object";
+
+/// `EXPLAIN (...) name` becomes an EXPLAIN of a query of that name with [`EXPLAINED_OBJECT`] among its options, since the grammar
+/// forgets the options of one without a statement. All other tokens stay as they are.
+fn explained_objects(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is_explain =
+        |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::EXPLAIN);
+    if !tokens.iter().any(is_explain) {
+        return tokens;
+    }
+    let statements = tokens.split_inclusive(|token| token.token == Token::SemiColon);
+    statements
+        .flat_map(|statement| explained_object(statement).unwrap_or_else(|| statement.to_vec()))
+        .collect()
+}
+
+fn explained_object(tokens: &[TokenWithSpan]) -> Option<Vec<TokenWithSpan>> {
+    let is_said =
+        |token: &&TokenWithSpan| !matches!(token.token, Token::Whitespace(_) | Token::SemiColon | Token::EOF);
+    let said: Vec<&TokenWithSpan> = tokens.iter().filter(is_said).collect();
+    let Token::Word(first) = &said.first()?.token else { return None };
+    let end = said.iter().position(|token| token.token == Token::RParen)?;
+    let (options, name) = said.split_at(end);
+    let is_options = options.len() > 2 && options[1].token == Token::LParen;
+    let is_name = match &name[1..] {
+        [name] => matches!(name.token, Token::Word(_)),
+        [schema, dot, name] => {
+            dot.token == Token::Period
+                && matches!((&schema.token, &name.token), (Token::Word(_), Token::Word(_)))
+        }
+        _ => false,
+    };
+    if first.keyword != Keyword::EXPLAIN || !is_options || !is_name {
+        return None;
+    }
+    let at = |token: Token| TokenWithSpan { token, span: name[0].span };
+    let mark = [Token::Comma, Token::make_word(EXPLAINED_OBJECT, Some('"')), Token::RParen];
+    let query = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
+    let mut done: Vec<TokenWithSpan> = options.iter().copied().cloned().collect();
+    done.extend(mark.into_iter().chain(query).map(at));
+    done.extend(name[1..].iter().copied().cloned());
+    done.extend(tokens.iter().filter(|token| token.token == Token::SemiColon).cloned());
+    Some(done)
 }
 
 /// What marks a FETCH that is to be a MOVE; no SQL name equals it.

@@ -1,6 +1,7 @@
 //! Statements: from what was parsed to what a front carries out.
 
-use crate::catalog::Catalog;
+use crate::accepted;
+use crate::catalog::{Catalog, ObjectKind};
 use crate::change::{self, Change};
 use crate::define::{self, Definition};
 use crate::error::{Result, SqlError};
@@ -11,6 +12,7 @@ use crate::lookup::{Cut, Lookup, Shown, find_key, object_scope};
 use crate::names::{fold, object_name, unqualified};
 use crate::parameters::Parameters;
 use crate::parse::Parsed;
+use crate::prepare::{Execution, Preparation};
 use crate::query::{limit_clause, order_by};
 use crate::role::{self, RoleStatement};
 use crate::scan::{self, Scan};
@@ -69,6 +71,10 @@ pub enum Bound {
     Explain(Vec<String>),
     /// Keep a query's rows to be fetched by and by.
     Declare(Box<Declaration>),
+    /// Keep a statement by a name.
+    Prepare(Box<Preparation>),
+    /// Run a statement that is kept by a name. The columns of its result are those of that statement.
+    Execute(Box<Execution>),
     /// What the session does by itself.
     Session(Session),
 }
@@ -152,10 +158,17 @@ pub enum Session {
     Close(Option<String>),
     /// UNLISTEN: nobody listens, so there is nothing to do.
     Unlisten,
+    /// LOCK TABLE, which is for transactions.
+    LockTable,
+    /// What there is nothing to do for; the words are the answer.
+    Nothing(&'static str),
 }
 
 /// Binds a statement. `declared` are the types that the client gives for parameters, as far as it does.
 pub fn bind(catalog: &Catalog, parsed: &Parsed, declared: &[Option<SqlType>]) -> Result<Prepared> {
+    if let Some(bound) = by_name(parsed).map_err(|error| error.located(&parsed.text))? {
+        return Ok(Prepared { bound, parameters: Vec::new(), columns: Vec::new(), warnings: Vec::new() });
+    }
     let parameters = Parameters::new(declared);
     let unlocked = without_locks(&parsed.statement);
     let statement = unlocked.as_ref().unwrap_or(&parsed.statement);
@@ -169,6 +182,17 @@ pub fn bind(catalog: &Catalog, parsed: &Parsed, declared: &[Option<SqlType>]) ->
         prepared.warnings.push("FOR UPDATE and FOR SHARE lock no rows: others may write them meanwhile");
     }
     Ok(prepared)
+}
+
+/// PREPARE and EXECUTE; none if it is another statement.
+fn by_name(parsed: &Parsed) -> Result<Option<Bound>> {
+    Ok(Some(match &parsed.statement {
+        Statement::Prepare { name, data_types, statement } => {
+            Bound::Prepare(Box::new(Preparation::new(name, data_types, statement, parsed)?))
+        }
+        statement @ Statement::Execute { .. } => Bound::Execute(Box::new(Execution::new(statement, parsed)?)),
+        _ => return Ok(None),
+    }))
 }
 
 /// A query without FOR UPDATE and FOR SHARE; none if there are no such.
@@ -227,15 +251,8 @@ fn bind_statement(
         Statement::Update(update) => change::update(catalog, update, parameters)?,
         Statement::Delete(delete) => change::delete(catalog, delete, parameters)?,
         Statement::Truncate(truncate) => change::truncate(catalog, truncate, parameters)?,
-        Statement::Explain { statement, analyze: false, .. } => {
-            let prepared = bind_statement(catalog, statement, sql, parameters)?;
-            let lines = explain::explain(catalog, &prepared);
-            Prepared {
-                bound: Bound::Explain(lines),
-                parameters: prepared.parameters,
-                columns: text_column("QUERY PLAN"),
-                warnings: Vec::new(),
-            }
+        Statement::Explain { .. } | Statement::ExplainTable { .. } => {
+            explained(catalog, statement, sql, parameters)?
         }
         Statement::ShowVariable { variable } => {
             let name: Vec<String> = variable.iter().map(fold).collect();
@@ -256,11 +273,48 @@ fn bind_statement(
         Statement::Drop { object_type: ObjectType::Role, if_exists, names, .. } => {
             without_result(Bound::Role(Box::new(role::drop(names, *if_exists)?)))
         }
-        _ => match define_statement(catalog, statement, sql)? {
-            Some(definition) => without_result(Bound::Define(definition)),
-            None => without_result(Bound::Session(session(statement)?)),
-        },
+        _ => {
+            if let Some((bound, warnings)) = accepted::bind(catalog, statement)? {
+                return Ok(Prepared { warnings, ..without_result(bound) });
+            }
+            match define_statement(catalog, statement, sql)? {
+                Some(definition) => without_result(Bound::Define(definition)),
+                None => without_result(Bound::Session(session(statement)?)),
+            }
+        }
     })
+}
+
+/// EXPLAIN.
+fn explained(
+    catalog: &Catalog,
+    statement: &Statement,
+    sql: &str,
+    parameters: &Parameters,
+) -> Result<Prepared> {
+    let Some((asked, format)) = explain::asked(statement)? else { return Err(unsupported(statement)) };
+    let (lines, parameters) = match asked {
+        explain::Asked::Statement(statement) => {
+            let prepared = bind_statement(catalog, statement, sql, parameters)?;
+            (explain::lines(catalog, &prepared, format)?, prepared.parameters)
+        }
+        explain::Asked::Object(name) => {
+            let object = catalog.object(&name)?;
+            let lines = match (explain::object(catalog, object, format), &object.kind) {
+                (Some(lines), _) => lines,
+                (None, ObjectKind::View { query }) => {
+                    let parsed = crate::parse::parse(query)?;
+                    let parsed = parsed.first().expect("a view keeps one query");
+                    let prepared = bind_statement(catalog, &parsed.statement, sql, parameters)?;
+                    explain::lines(catalog, &prepared, format)?
+                }
+                (None, _) => unreachable!("only a query by name is not kept"),
+            };
+            (lines, Vec::new())
+        }
+    };
+    let columns = vec![ResultColumn { name: "QUERY PLAN".to_owned(), ty: SqlType::Text }];
+    Ok(Prepared { bound: Bound::Explain(lines), parameters, columns, warnings: Vec::new() })
 }
 
 /// DECLARE name CURSOR [WITH HOLD] FOR query
@@ -310,6 +364,9 @@ fn define_statement(catalog: &Catalog, statement: &Statement, sql: &str) -> Resu
         Statement::CreateView(create) => define::create_view(catalog, create, sql)?,
         Statement::AlterTable(alter) => crate::alter::alter_table(catalog, alter, sql)?,
         Statement::CreateIndex(create) => define::create_index(catalog, create, sql)?,
+        Statement::Comment { object_type, object_name, comment, if_exists: false } => {
+            crate::comment::bind(catalog, (object_type, object_name), comment.as_deref(), sql)?
+        }
         Statement::Drop { object_type, if_exists, names, cascade, .. } => {
             let kind = match object_type {
                 ObjectType::Table => "table",
@@ -351,12 +408,15 @@ fn session(statement: &Statement) -> Result<Session> {
         Statement::Close { cursor: CloseCursor::Specific { name } } => Session::Close(Some(fold(name))),
         Statement::Fetch { name, direction, into, .. } => fetch(name, direction, into.as_ref())?,
         Statement::UNLISTEN { .. } => Session::Unlisten,
-        other => {
-            let text = other.to_string();
-            let words: Vec<&str> = text.split_whitespace().take(2).collect();
-            return Err(SqlError::unsupported(words.join(" ")));
-        }
+        other => return Err(unsupported(other)),
     })
+}
+
+/// By its first words.
+fn unsupported(statement: &Statement) -> SqlError {
+    let text = statement.to_string();
+    let words: Vec<&str> = text.split_whitespace().take(2).collect();
+    SqlError::unsupported(words.join(" "))
 }
 
 fn set_variable(set: &Set) -> Result<Session> {

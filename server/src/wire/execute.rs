@@ -185,6 +185,8 @@ impl Session {
                 Done { tag: Tag::words("EXPLAIN"), rows: Some(rows) }
             }
             Bound::Declare(declaration) => self.declare(io, declaration, parameters).await?,
+            Bound::Prepare(preparation) => self.prepare(preparation)?,
+            Bound::Execute(execution) => self.execute_kept(io, execution, statement.columns()).await?,
             Bound::Query(scan) => self.scan(scan, &context).await?,
             Bound::Session(session) => self.session_statement(io, session).await?,
         })

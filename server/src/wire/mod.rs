@@ -34,6 +34,7 @@ mod execute;
 mod locks;
 mod overlay;
 mod pipeline;
+mod prepare;
 mod pump;
 mod report;
 mod role;

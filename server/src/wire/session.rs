@@ -25,7 +25,7 @@ use super::tag::Tag;
 use super::transaction::{State, Transaction};
 
 /// Statements or portals with a name that a session keeps.
-const NAMED_COUNT_MAX: usize = 10_000;
+pub const NAMED_COUNT_MAX: usize = 10_000;
 /// Bytes of a result that is kept for a portal whose rows are fetched piece by piece.
 const RESULT_BYTES_MAX: usize = 256 << 20;
 
@@ -263,7 +263,7 @@ impl Session {
     }
 
     /// A statement as this session means it.
-    fn prepared(
+    pub(super) fn prepared(
         &self,
         parsed: Option<sql::Parsed>,
         declared: Vec<Option<sql::SqlType>>,
@@ -276,12 +276,17 @@ impl Session {
                 let columns = self.cursors.columns(name)?.to_vec();
                 Ok(statement.with_columns(columns))
             }
+            Bound::Execute(execution) => Ok(match self.statements.get(&execution.name) {
+                Some(kept) => statement.with_columns(kept.columns().to_vec()),
+                // That it is missing is said when it is run.
+                None => statement,
+            }),
             _ => Ok(statement),
         }
     }
 
     /// In a failed transaction that comes before all else that may be wrong with a statement.
-    fn bindable(&self, bound: Result<Rc<Statement>, SqlError>) -> Result<Rc<Statement>, SqlError> {
+    pub(super) fn bindable(&self, bound: Result<Rc<Statement>, SqlError>) -> Result<Rc<Statement>, SqlError> {
         let ends = |statement: &Rc<Statement>| super::execute::ends_transaction(&statement.prepared.bound);
         if !bound.as_ref().is_ok_and(ends) {
             self.transaction.check()?;
@@ -290,15 +295,7 @@ impl Session {
     }
 
     fn parse(&mut self, io: &mut Io, name: &str, sql: &str, types: List<'_, 4>) -> Result<(), End> {
-        if !name.is_empty() && self.statements.contains_key(name) {
-            let message = format!("prepared statement {name:?} already exists");
-            return Err(SqlError::new("42P05", message).into());
-        }
-        if self.statements.len() >= NAMED_COUNT_MAX {
-            return Err(SqlError::new("54000", "a session has too many prepared statements")
-                .hint("Close some.")
-                .into());
-        }
+        self.check_new_name(name)?;
         let declared = types.iter().map(sql::SqlType::from_oid).collect();
         if let Some(copy) = super::copy::parse(sql)? {
             self.transaction.check()?;
@@ -317,7 +314,7 @@ impl Session {
         Ok(())
     }
 
-    fn statement(&self, name: &str) -> Result<&Rc<Statement>, SqlError> {
+    pub(super) fn statement(&self, name: &str) -> Result<&Rc<Statement>, SqlError> {
         self.statements.get(name).ok_or_else(|| {
             let what = if name.is_empty() {
                 "unnamed prepared statement".to_owned()
@@ -329,18 +326,7 @@ impl Session {
     }
 
     fn bind(&mut self, io: &mut Io, bind: &Bind<'_>) -> Result<(), End> {
-        let statement = self.statement(bind.statement)?;
-        let fresh = match statement.asks_for_cursors {
-            true => self.prepared(sql::parse(statement.sql())?.pop(), statement.declared().to_vec()),
-            false => statement.fresh(&self.database),
-        };
-        let fresh = self.bindable(fresh)?;
-        let statement = if Rc::ptr_eq(statement, &fresh) {
-            fresh
-        } else {
-            self.statements.insert(bind.statement.to_owned(), fresh.clone());
-            fresh
-        };
+        let statement = self.renewed(bind.statement)?;
         let formats = Formats::new(bind.results, statement.columns().len())?;
         let recycled = match self.portals.get_mut(bind.portal) {
             Some(_) if !bind.portal.is_empty() => {

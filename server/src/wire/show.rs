@@ -124,6 +124,11 @@ impl Session {
                 "CLOSE CURSOR"
             }
             Request::Unlisten => "UNLISTEN",
+            Request::LockTable => {
+                self.in_transaction("LOCK TABLE")?;
+                "LOCK TABLE"
+            }
+            Request::Nothing(words) => *words,
             Request::Fetch { name, count, moves } => return Ok(self.cursors.fetch(name, *count, *moves)?),
             Request::Show(name) => return Ok(self.show(name).await?),
         };

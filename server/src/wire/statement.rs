@@ -25,8 +25,8 @@ pub struct Statement {
     pub prepared: Prepared,
     /// The version of the catalogue that it is bound to.
     version: u64,
-    /// Whether what it is bound to depends on the session's cursors.
-    pub asks_for_cursors: bool,
+    /// Whether what it is bound to depends on what the session keeps: its cursors and prepared statements.
+    pub depends_on_session: bool,
 }
 
 impl Statement {
@@ -45,9 +45,10 @@ impl Statement {
             Some(parsed) => super::show::describe(sql::bind(&database.catalog.borrow(), parsed, &declared)?),
             None => nothing(),
         };
-        let fetches = matches!(prepared.bound, Bound::Session(sql::Session::Fetch { .. }));
-        let asks_for_cursors = fetches || parsed.as_ref().is_some_and(Parsed::asks_for_cursors);
-        Ok(Rc::new(Statement { parsed, declared, copy: None, prepared, version, asks_for_cursors }))
+        let names_kept =
+            matches!(prepared.bound, Bound::Session(sql::Session::Fetch { .. }) | Bound::Execute(_));
+        let depends_on_session = names_kept || parsed.as_ref().is_some_and(Parsed::asks_for_cursors);
+        Ok(Rc::new(Statement { parsed, declared, copy: None, prepared, version, depends_on_session }))
     }
 
     /// A statement that is part of another one.
@@ -59,7 +60,7 @@ impl Statement {
             copy: None,
             prepared,
             version: 0,
-            asks_for_cursors: false,
+            depends_on_session: false,
         })
     }
 
@@ -83,7 +84,7 @@ impl Statement {
             copy: Some(copy),
             prepared: nothing(),
             version: 0,
-            asks_for_cursors: false,
+            depends_on_session: false,
         })
     }
 

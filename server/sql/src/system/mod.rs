@@ -95,6 +95,14 @@ pub(super) fn object_oid(object: &Object) -> i64 {
     }
 }
 
+/// The number of each object with a comment, 0 or that of its column, and the comment.
+pub(super) fn comments(catalog: &Catalog) -> impl Iterator<Item = (i64, i64, &str)> {
+    catalog.comments().iter().map(|(on, text)| {
+        let object = catalog.find(&on.object).expect("comments are on what there is");
+        (object_oid(object), on.column.map_or(0, |at| i64::from(at) + 1), text)
+    })
+}
+
 /// The number of an index; that of the object's own is beside the object's.
 pub(super) fn index_oid(path: &AccessPath) -> i64 {
     FIRST_OID + 2 * i64::from(path.view) + 1

@@ -4,7 +4,9 @@
 //! Only the statements that use such words are touched. What is not known here goes on as it is, and the binder says what it
 //! does not know.
 
-use super::{OWNER, OWNER_NAME, index_name, index_oid, indexes, key_names, object_oid, quoted, shown};
+use super::{
+    OWNER, OWNER_NAME, comments, index_name, index_oid, indexes, key_names, object_oid, quoted, shown,
+};
 use crate::catalog::{AccessPath, Catalog, Object, ObjectKind};
 use crate::change::parse_expr;
 use crate::error::{Result, SqlError};
@@ -475,7 +477,12 @@ fn call(catalog: &Catalog, function: &Function) -> Result<Option<Ast>> {
             [_],
         ) => "true".to_owned(),
         ("pg_get_expr", [text, ..]) => format!("({text})"),
-        ("obj_description" | "col_description" | "shobj_description", _) => "CAST(NULL AS text)".to_owned(),
+        ("obj_description", [oid]) => comment_on(catalog, oid, "0"),
+        ("obj_description", [oid, kind]) if kind.trim_matches('\'').eq_ignore_ascii_case("pg_class") => {
+            comment_on(catalog, oid, "0")
+        }
+        ("col_description", [oid, number]) => comment_on(catalog, oid, number),
+        ("obj_description" | "shobj_description", _) => "CAST(NULL AS text)".to_owned(),
         (
             "pg_get_function_result"
             | "pg_get_function_arguments"
@@ -539,6 +546,16 @@ fn call(catalog: &Catalog, function: &Function) -> Result<Option<Ast>> {
     };
     debug_assert_eq!(OWNER, 10, "the role's number is PostgreSQL's for its first role");
     parse_expr(&text).map(Some)
+}
+
+/// The comment on an object, and on its column of a number from 1 on.
+fn comment_on(catalog: &Catalog, oid: &str, number: &str) -> String {
+    let cases = comments(catalog).map(|(object, column, text)| {
+        let text = text.replace('\'', "''");
+        format!(" WHEN ({oid}) = {object} AND ({number}) = {column} THEN '{text}'")
+    });
+    let cases: String = cases.collect();
+    if cases.is_empty() { "CAST(NULL AS text)".to_owned() } else { format!("CASE{cases} END") }
 }
 
 /// `pg_get_indexdef(oid, number, ...)`: a column of an index.

@@ -1,5 +1,7 @@
 //! A database of one shard: statements in, texts out.
 
+use std::collections::HashMap;
+
 use operators::expr::Literal;
 use operators::{Dataflow, Outputs, Row, Rows, WriteKind};
 use sql::catalog::Change::Several;
@@ -19,6 +21,8 @@ pub struct Database {
     /// What a scan may take.
     pub limits: Limits,
     numbers: Numbers,
+    /// What PREPARE has kept.
+    kept: HashMap<String, Prepared>,
     /// Rows written by the last statement.
     pub changed: u64,
 }
@@ -34,6 +38,7 @@ impl Database {
             dataflow: Dataflow::new(0, 1),
             limits,
             numbers: Numbers::new(7),
+            kept: HashMap::new(),
             changed: 0,
         }
     }
@@ -112,6 +117,16 @@ impl Database {
             Bound::Constant(constant) => constant.rows(&context)?,
             Bound::Query(scan) => self.scan(scan, &context)?,
             Bound::Explain(lines) => return Ok(lines.iter().map(|line| vec![Some(line.clone())]).collect()),
+            Bound::Prepare(preparation) => {
+                let kept = bind(&self.catalog, &preparation.parsed, &preparation.declared)?;
+                self.kept.insert(preparation.name.clone(), kept);
+                Rows::new()
+            }
+            Bound::Execute(execution) => {
+                let kept = self.kept.get(&execution.name).cloned();
+                let kept = kept.ok_or_else(|| SqlError::new("26000", "there is no such statement"))?;
+                return self.execute(&kept, &execution.values(&kept.parameters, NOW)?);
+            }
             Bound::Define(Definition::Nothing(_)) | Bound::Declare(_) | Bound::Session(_) => Rows::new(),
         };
         let types: Vec<sql::SqlType> = prepared.columns.iter().map(|column| column.ty).collect();

@@ -31,7 +31,7 @@ fn states_and_places() {
         ("UPDATE t SET nope = 'x'", "42703"),
         ("DELETE FROM u", "42P01"),
         ("SELECT * FROM t UNION SELECT 1, 2 FROM t", "42804"),
-        ("GRANT ALL ON t TO u", "0A000"),
+        ("REVOKE ALL ON t FROM u", "0A000"),
     ];
     for (sql, state) in cases {
         let error = db.error(sql);

@@ -2,10 +2,13 @@
 
 mod alter;
 mod changes;
+mod comments;
 mod database;
 mod differential;
 mod errors;
+mod explain;
 mod postgres;
+mod prepare;
 mod roles;
 mod slt;
 mod statements;

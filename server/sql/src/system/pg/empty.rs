@@ -24,7 +24,6 @@ pub(super) fn columns(name: &str) -> Option<&'static [(&'static str, SqlType)]> 
             ("proisagg", B),
             ("proretset", B),
         ],
-        "pg_description" => &[("objoid", I), ("classoid", I), ("objsubid", N), ("description", T)],
         "pg_shdescription" => &[("objoid", I), ("classoid", I), ("description", T)],
         "pg_inherits" => &[("inhrelid", I), ("inhparent", I), ("inhseqno", N), ("inhdetachpending", B)],
         "pg_policy" => &[

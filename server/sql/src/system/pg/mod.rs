@@ -41,6 +41,7 @@ pub(super) fn table(catalog: &Catalog, name: &str) -> Option<Made> {
         "pg_settings" => pg_settings(),
         "pg_tables" => pg_tables(catalog),
         "pg_indexes" => pg_indexes(catalog),
+        "pg_description" => pg_description(catalog),
         "pg_views" => views(catalog, "v", "viewname"),
         "pg_matviews" => views(catalog, "m", "matviewname"),
         _ => (empty::columns(name)?.to_vec(), Vec::new()),
@@ -105,6 +106,18 @@ fn pg_user(catalog: &Catalog) -> Made {
         ("useconfig", TEXTS, |_| Null),
     ];
     made(columns, catalog.roles().iter().filter(|role| role.can_login))
+}
+
+/// What tables, views and columns are said to be.
+fn pg_description(catalog: &Catalog) -> Made {
+    const PG_CLASS: i64 = 1259;
+    let columns: &[Column<(i64, i64, &str)>] = &[
+        ("objoid", I, |(oid, ..)| i(*oid)),
+        ("classoid", I, |_| i(PG_CLASS)),
+        ("objsubid", N, |(_, column, _)| i(*column)),
+        ("description", T, |(.., text)| t(*text)),
+    ];
+    made(columns, super::comments(catalog))
 }
 
 fn pg_database() -> Made {
