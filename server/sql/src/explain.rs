@@ -130,6 +130,7 @@ pub(crate) fn lines(catalog: &Catalog, prepared: &Prepared, format: Format) -> R
             Ok(dot::graph(&words, &words.before(all), None))
         }
         Bound::Declare(declaration) => lines(catalog, &declaration.query, format),
+        Bound::Locking(locking) => lines(catalog, &locking.query, format),
         Bound::Define(Definition::Entry(entry)) => {
             let mut plan = catalog.plan().clone();
             let first = plan.nodes.len();
@@ -171,6 +172,14 @@ fn explain(catalog: &Catalog, prepared: &Prepared) -> Vec<String> {
         Bound::Constant(_) => vec!["constant: computed without reading anything".to_owned()],
         Bound::Declare(declaration) => explain(catalog, &declaration.query),
         Bound::Query(scan) => explain_scan(scan),
+        Bound::Locking(locking) => {
+            let mut lines = explain(catalog, &locking.query);
+            lines.extend(locking.targets.iter().map(|target| {
+                let name = plain(&target.name);
+                format!("lock: rows of {name} that are shown stay locked until the transaction ends")
+            }));
+            lines
+        }
         Bound::Define(Definition::Entry(entry)) => {
             let mut lines = vec![match &entry.change {
                 catalog::Change::Create(object) => {

@@ -69,6 +69,11 @@ impl Feed {
         self.key.is_some()
     }
 
+    /// The views that its rows may be read from.
+    pub(crate) fn views(&self) -> impl Iterator<Item = ViewId> {
+        [self.view].into_iter().chain(self.key.as_ref().map(|(view, _)| *view))
+    }
+
     /// Whether rows are dropped before they are fed.
     pub(crate) fn is_filtered(&self) -> bool {
         !self.conditions.is_empty()

@@ -33,6 +33,7 @@
 //! - [`Bound::Change`]: [`Change::start`], then what [`Work::next`] says, until it is done.
 //! - [`Bound::Query`]: no key answers it. [`Scan::start`], then [`Run::feed`] with all rows of each of [`Run::sources`], then
 //!   [`Run::finish`].
+//! - [`Bound::Locking`]: its query is run, and what its rows were made of is locked: see [`locking`].
 //! - [`Bound::Prepare`] and [`Bound::Execute`]: bind and keep a statement by a name, and run it with
 //!   [`Execution::values`](prepare::Execution::values).
 //!
@@ -66,7 +67,9 @@
 //! - EXPLAIN shows how a query is answered, or by the name of a table or view how that is kept, as TEXT or as DOT for Graphviz.
 //!   It runs nothing and knows no costs.
 //! - Cursors go forward only, and keep the whole result in the front.
-//! - FOR UPDATE and FOR SHARE are taken with a warning, and lock nothing.
+//! - FOR SHARE, FOR NO KEY UPDATE and FOR KEY SHARE lock rows as FOR UPDATE does. Sessions of one front wait for each other;
+//!   another front's change of a locked row makes COMMIT fail with 40001. Rows of views and subqueries in FROM are not locked, and
+//!   no part of a statement has such a clause.
 //! - UPDATE, DELETE and ON CONFLICT DO UPDATE lose nothing that others write: see [`change`]. Who changes a row waits for
 //!   those of the same front who have changed it; a transaction that meets another front's change, or an INSERT that replaces
 //!   whole rows, fails at COMMIT with 40001 and is to be run again.
@@ -142,6 +145,7 @@ mod dot;
 mod drop_column;
 pub mod evaluate;
 mod explain;
+pub mod locking;
 pub mod lookup;
 pub mod numbers;
 pub mod parse;
@@ -156,6 +160,7 @@ pub use change::{Change, Verb};
 pub use define::Definition;
 pub use error::SqlError;
 pub use evaluate::{Context, no_value};
+pub use locking::Locking;
 pub use lookup::Lookup;
 pub use numbers::{Numbers, Reserve};
 pub use parse::{Parsed, parse};

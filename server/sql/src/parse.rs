@@ -137,7 +137,7 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
         .and_then(|tokens| {
             Parser::new(&dialect)
                 .with_recursion_limit(NESTING_MAX)
-                .with_tokens_with_locations(explained_objects(crate::role::normalise(tokens)))
+                .with_tokens_with_locations(in_words_of_the_grammar(tokens))
                 .parse_statements()
         })
         .map_err(|error| syntax_error(error, text))?;
@@ -148,6 +148,10 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
         Parsed { statement, sql, text: whole.clone() }
     });
     Ok(parsed.collect())
+}
+
+fn in_words_of_the_grammar(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    explained_objects(crate::locking::words::normalise(crate::role::normalise(tokens)))
 }
 
 /// The option that marks an EXPLAIN of a table or view; no SQL name equals it.

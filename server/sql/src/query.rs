@@ -215,8 +215,8 @@ fn refuse_rank(relation: &Relation) -> Result<()> {
 }
 
 fn refuse_clauses(query: &Query) -> Result<()> {
+    crate::locking::refuse_inside(query)?;
     let clauses = [
-        (!query.locks.is_empty(), "FOR UPDATE"),
         (query.for_clause.is_some(), "FOR"),
         (query.settings.is_some(), "SETTINGS"),
         (query.format_clause.is_some(), "FORMAT"),

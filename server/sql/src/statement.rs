@@ -8,6 +8,7 @@ use crate::error::{Result, SqlError};
 use crate::evaluate::{Context, Evaluator, check_parameters};
 use crate::explain;
 use crate::expression::{Binder, conjuncts};
+use crate::locking::{self, Locking};
 use crate::lookup::{Cut, Lookup, Shown, find_key, object_scope};
 use crate::names::{fold, object_name, unqualified};
 use crate::parameters::Parameters;
@@ -23,10 +24,8 @@ use operators::expr::Expr;
 use operators::{RowBuilder, Rows};
 use sqlparser::ast::{
     CloseCursor, Declare, DeclareType, Expr as Ast, FetchDirection, Ident, ObjectName, ObjectType, Query,
-    ResetStatement, Select, Set, SetExpr, Statement, TableFactor, TableWithJoins, Visit, VisitMut, Visitor,
-    VisitorMut,
+    ResetStatement, Select, Set, SetExpr, Statement, TableFactor, TableWithJoins,
 };
-use std::ops::ControlFlow;
 
 /// A column of a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +66,8 @@ pub enum Bound {
     Constant(Constant),
     /// A query that no key answers.
     Query(Box<Scan>),
+    /// A query whose rows are locked.
+    Locking(Box<Locking>),
     /// Rows of one text column.
     Explain(Vec<String>),
     /// Keep a query's rows to be fetched by and by.
@@ -170,18 +171,12 @@ pub fn bind(catalog: &Catalog, parsed: &Parsed, declared: &[Option<SqlType>]) ->
         return Ok(Prepared { bound, parameters: Vec::new(), columns: Vec::new(), warnings: Vec::new() });
     }
     let parameters = Parameters::new(declared);
-    let unlocked = without_locks(&parsed.statement);
-    let statement = unlocked.as_ref().unwrap_or(&parsed.statement);
-    let mut prepared = crate::system::rewrite::statement(catalog, statement, &parsed.sql)
+    crate::system::rewrite::statement(catalog, &parsed.statement, &parsed.sql)
         .and_then(|rewritten| {
-            let statement = rewritten.as_ref().unwrap_or(statement);
+            let statement = rewritten.as_ref().unwrap_or(&parsed.statement);
             bind_statement(catalog, statement, &parsed.sql, &parameters)
         })
-        .map_err(|error| error.located(&parsed.text))?;
-    if unlocked.is_some() {
-        prepared.warnings.push("FOR UPDATE and FOR SHARE lock no rows: others may write them meanwhile");
-    }
-    Ok(prepared)
+        .map_err(|error| error.located(&parsed.text))
 }
 
 /// PREPARE and EXECUTE; none if it is another statement.
@@ -193,35 +188,6 @@ fn by_name(parsed: &Parsed) -> Result<Option<Bound>> {
         statement @ Statement::Execute { .. } => Bound::Execute(Box::new(Execution::new(statement, parsed)?)),
         _ => return Ok(None),
     }))
-}
-
-/// A query without FOR UPDATE and FOR SHARE; none if there are no such.
-fn without_locks(statement: &Statement) -> Option<Statement> {
-    struct Locks(bool);
-    impl VisitorMut for Locks {
-        type Break = ();
-        fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-            self.0 |= !query.locks.is_empty();
-            query.locks.clear();
-            ControlFlow::Continue(())
-        }
-    }
-    struct Finder;
-    impl Visitor for Finder {
-        type Break = ();
-        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-            if query.locks.is_empty() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        }
-    }
-    let reads = matches!(statement, Statement::Query(_) | Statement::Explain { .. });
-    if !reads || statement.visit(&mut Finder).is_continue() {
-        return None;
-    }
-    let mut unlocked = statement.clone();
-    let mut locks = Locks(false);
-    let flow = VisitMut::visit(&mut unlocked, &mut locks);
-    assert!(flow.is_continue() && locks.0, "there was a lock to take out");
-    Some(unlocked)
 }
 
 fn bind_statement(
@@ -333,6 +299,10 @@ fn declaration(catalog: &Catalog, list: &[Declare], parameters: &Parameters) -> 
         return Err(SqlError::unsupported("a SCROLL cursor").hint("Cursors go forward only."));
     }
     let query = bind_query(catalog, query, parameters)?;
+    if declare.hold == Some(true) && matches!(query.bound, Bound::Locking(_)) {
+        let message = "DECLARE CURSOR WITH HOLD ... FOR UPDATE is not supported";
+        return Err(SqlError::new("0A000", message).detail("Holdable cursors must be READ ONLY."));
+    }
     Ok(Declaration { name: fold(name), is_held: declare.hold == Some(true), query })
 }
 
@@ -438,7 +408,11 @@ fn set_variable(set: &Set) -> Result<Session> {
     })
 }
 
-fn bind_query(catalog: &Catalog, query: &Query, parameters: &Parameters) -> Result<Prepared> {
+/// Binds a query: as a lookup, a scan, or a constant, and with what it locks.
+pub(crate) fn bind_query(catalog: &Catalog, query: &Query, parameters: &Parameters) -> Result<Prepared> {
+    if !query.locks.is_empty() {
+        return locking::bind(catalog, query, parameters);
+    }
     if let SetExpr::Select(select) = &*query.body
         && query.with.is_none()
     {

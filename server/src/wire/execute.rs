@@ -27,7 +27,7 @@ pub const KEYS_AT_ONCE: usize = 1024;
 /// What a client is told where a shard does not have what a statement names.
 const NO_LONGER_THERE: &str = "42P01";
 /// How often a statement is begun anew because others wrote the keys that it was to write.
-const CHANGE_ATTEMPTS_MAX: usize = 100;
+pub(super) const CHANGE_ATTEMPTS_MAX: usize = 100;
 
 /// What a statement came to.
 #[derive(Debug)]
@@ -188,6 +188,7 @@ impl Session {
             Bound::Prepare(preparation) => self.prepare(preparation)?,
             Bound::Execute(execution) => self.execute_kept(io, execution, statement.columns()).await?,
             Bound::Query(scan) => self.scan(scan, &context).await?,
+            Bound::Locking(locking) => self.select_locking(locking, &context).await?,
             Bound::Session(session) => self.session_statement(io, session).await?,
         })
     }
@@ -410,7 +411,7 @@ impl Session {
     }
 
     /// The rows of a table that have these primary keys, by those.
-    async fn rows_there(
+    pub(super) async fn rows_there(
         &mut self,
         table: TableId,
         keys: impl Iterator<Item = &[u8]>,
@@ -463,6 +464,9 @@ impl Session {
     /// Ends the transaction and writes what it holds: on each shard everything or nothing.
     pub(super) async fn commit(&mut self) -> Result<(), SqlError> {
         let changes = self.transaction.take();
+        if changes.only_keeps() {
+            return self.check_unchanged(&changes).await;
+        }
         let shares = self.shares(&changes.writes())?;
         if shares.len() > 1 {
             self.check_unchanged(&changes).await?;

@@ -3,17 +3,25 @@
 //! They make nothing right: a shard refuses to change a row that is not what it was read as, whoever has it locked. But who
 //! waits is not refused, and so need not begin anew. A statement locks the rows it is about to change; in a transaction they
 //! stay locked until its end. Sessions of several fronts do not wait for each other.
+//!
+//! SELECT ... FOR UPDATE has to show what a row is once it is locked. So locks count how often any was let go, and keep what
+//! reads must be given to show what those who let go had written.
 
-use std::cell::RefCell;
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
+use runtime::front::Token;
 use sql::SqlError;
+use sql::locking::Wait;
 
-/// Rows that one session has locked at most; more are changed without.
+/// Rows that one session has locked at most for what it changes; more are changed without.
 const LOCKED_COUNT_MAX: usize = 10_000;
+/// Rows that one session has locked at most, those among them that it asked for: some 20 MB of names.
+const ASKED_COUNT_MAX: usize = 100_000;
 
 /// A row: its table and its primary key.
 pub type RowName = (u32, Box<[u8]>);
@@ -24,6 +32,10 @@ pub struct Locks {
     rows: RefCell<HashMap<Rc<RowName>, Lock>>,
     /// What each waiting session waits for.
     waits: RefCell<HashMap<u32, Rc<RowName>>>,
+    /// How often a row was let go.
+    releases: Cell<u64>,
+    /// What was written by those who let go of rows.
+    written: RefCell<Token>,
 }
 
 /// A row that is locked.
@@ -39,6 +51,8 @@ pub struct Held {
     locks: Rc<Locks>,
     session: u32,
     names: Vec<Rc<RowName>>,
+    /// How long it waits for a row; for ever without.
+    pub time_max: Option<Duration>,
 }
 
 /// A session that waits; it does so no longer when this is dropped.
@@ -51,7 +65,7 @@ struct Waiting<'a> {
 impl Held {
     /// Nothing yet.
     pub fn new(locks: &Rc<Locks>, session: u32) -> Held {
-        Held { locks: locks.clone(), session, names: Vec::new() }
+        Held { locks: locks.clone(), session, names: Vec::new(), time_max: None }
     }
 
     /// Locks rows, in the order in which they are given; whether it had to wait for any.
@@ -65,41 +79,91 @@ impl Held {
         }
         let mut has_waited = false;
         for row in rows {
-            let name = Rc::new(row);
-            match self.locks.take(self.session, &name) {
-                Taken::Before => continue,
-                Taken::Now => {}
-                Taken::ByAnother => {
-                    self.locks.check_deadlock(self.session, &name)?;
-                    has_waited = true;
-                    self.locks.wait(self.session, &name).await;
-                }
-            }
-            self.names.push(name);
+            has_waited |= self.take_row(row, Wait::Long).await? == Taken::AfterWaiting;
         }
         Ok(has_waited)
     }
 
-    /// Unlocks all of them.
-    pub fn release(&mut self) {
+    /// Locks a row that is asked for; `wait` says what is done if another has it.
+    ///
+    /// # Errors
+    ///
+    /// 40P01 if a session that it would wait for waits for this one, 55P03 if it has waited too long, 53200 if it has too
+    /// many.
+    pub async fn take(&mut self, row: RowName, wait: Wait) -> Result<Taken, SqlError> {
+        if self.names.len() >= ASKED_COUNT_MAX {
+            return Err(SqlError::new("53200", "a session has too many rows locked")
+                .detail(format!("It can lock up to {ASKED_COUNT_MAX}."))
+                .hint("Lock fewer rows at once, by WHERE or LIMIT, or end the transaction."));
+        }
+        self.take_row(row, wait).await
+    }
+
+    async fn take_row(&mut self, row: RowName, wait: Wait) -> Result<Taken, SqlError> {
+        let name = Rc::new(row);
+        let mut taken = self.locks.take(self.session, &name);
+        if taken == Taken::ByAnother && wait == Wait::Long {
+            self.locks.check_deadlock(self.session, &name)?;
+            let waiting = self.locks.wait(self.session, &name);
+            match self.time_max {
+                None => waiting.await,
+                Some(longest) => tokio::time::timeout(longest, waiting).await.map_err(|_| too_long())?,
+            }
+            taken = Taken::AfterWaiting;
+        }
+        if matches!(taken, Taken::Now | Taken::AfterWaiting) {
+            self.names.push(name);
+        }
+        Ok(taken)
+    }
+
+    /// Unlocks all of them; `written` is what reads must be given to show what the session has written.
+    pub fn release(&mut self, written: &Token) {
+        if !self.names.is_empty() {
+            self.locks.written.borrow_mut().merge(written);
+            self.release_all();
+        }
+    }
+
+    fn release_all(&mut self) {
         self.names.drain(..).for_each(|name| self.locks.release(&name));
     }
 }
 
+fn too_long() -> SqlError {
+    SqlError::new("55P03", "canceling statement due to lock timeout")
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
-        self.release();
+        self.release_all();
     }
 }
 
-enum Taken {
+/// What came of the wish to lock a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
     /// It is its own already.
     Before,
+    /// It is now.
     Now,
+    /// It is now, and was another's before.
+    AfterWaiting,
+    /// It is another's.
     ByAnother,
 }
 
 impl Locks {
+    /// How often a row was let go so far.
+    pub fn releases(&self) -> u64 {
+        self.releases.get()
+    }
+
+    /// What a read must be given to show all that was written by those who have let go of rows.
+    pub fn written(&self) -> Ref<'_, Token> {
+        self.written.borrow()
+    }
+
     fn take(&self, session: u32, name: &Rc<RowName>) -> Taken {
         let mut rows = self.rows.borrow_mut();
         match rows.get(name) {
@@ -149,6 +213,7 @@ impl Locks {
 
     /// Gives a row to who has waited longest.
     fn release(&self, name: &Rc<RowName>) {
+        self.releases.set(self.releases.get() + 1);
         let mut rows = self.rows.borrow_mut();
         let lock = rows.get_mut(name).expect("it is locked");
         match lock.waiting.pop_front() {

@@ -31,6 +31,7 @@ mod define;
 mod encode;
 mod entrance;
 mod execute;
+mod locking;
 mod locks;
 mod overlay;
 mod pipeline;

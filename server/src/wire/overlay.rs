@@ -1,5 +1,6 @@
 //! What a transaction has changed, by primary key: its own reads of a table show it before anybody else's, and its COMMIT
-//! writes it, each row only if it still is what the transaction took it for.
+//! writes it, each row only if it still is what the transaction took it for. A row that it has only locked is one that it replaces
+//! with itself.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -100,6 +101,19 @@ impl Overlay {
             writes.extend(rows.map(|(kind, rows)| TableWrite { table: *table, kind, rows }));
         }
         writes
+    }
+
+    /// Whether nothing is to be written: rows are only to be what they were.
+    pub fn only_keeps(&self) -> bool {
+        let mut rows = self.tables.values().flat_map(|changes| changes.rows.values());
+        rows.all(
+            |changed| matches!((&changed.before, &changed.now), (Before::This(old), Some(now)) if old == now),
+        )
+    }
+
+    /// Whether the transaction has changed the row of a key, or is to keep it as it is.
+    pub fn knows(&self, table: TableId, key: &[u8]) -> bool {
+        self.tables.get(&table.0).is_some_and(|changes| changes.rows.contains_key(key))
     }
 
     /// The keys of a table whose rows must be as the transaction took them for.

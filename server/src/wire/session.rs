@@ -169,7 +169,7 @@ impl Session {
     /// Unlocks the rows that nothing under way has changed any more.
     pub(super) fn unlock(&mut self) {
         if self.transaction.is_over() {
-            self.locked.release();
+            self.locked.release(&self.token);
         }
     }
 

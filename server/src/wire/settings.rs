@@ -73,7 +73,7 @@ const KNOWN: &[Known] = &[
     known("lc_monetary", "C", Accept::Any),
     known("lc_numeric", "C", Accept::Any),
     known("lc_time", "C", Accept::Any),
-    known("lock_timeout", "0", Accept::Any),
+    known("lock_timeout", "0", Accept::Time),
     known("max_identifier_length", "63", Accept::Never),
     known("role", "none", Accept::Any),
     known("row_security", "on", Accept::Any),

@@ -174,8 +174,11 @@ impl Session {
 
     /// Takes over what settings say of how statements are run.
     pub(super) fn settings_changed(&mut self) {
-        let millis = self.settings.get("statement_timeout").ok().and_then(super::settings::millis);
-        self.time_max = millis.filter(|millis| *millis > 0).map(std::time::Duration::from_millis);
+        let time = |name: &str| {
+            let millis = self.settings.get(name).ok().and_then(super::settings::millis);
+            millis.filter(|millis| *millis > 0).map(Duration::from_millis)
+        };
+        (self.time_max, self.locked.time_max) = (time("statement_timeout"), time("lock_timeout"));
         self.is_eventual = self.settings.get("sakia.consistency") == Ok("eventual");
     }
 

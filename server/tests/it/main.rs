@@ -9,6 +9,7 @@ mod demo;
 mod describe;
 mod failing;
 mod killer;
+mod locking;
 mod prepare;
 mod process;
 mod random;

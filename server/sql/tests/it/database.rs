@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use operators::expr::Literal;
-use operators::{Dataflow, Outputs, Row, Rows, WriteKind};
+use operators::{Dataflow, Outputs, Row, RowBuilder, Rows, WriteKind};
 use sql::catalog::Change::Several;
 use sql::role::{Asker, Material, Secret, Verifier};
 use sql::{
-    Bound, Catalog, Change, Context, Definition, Limits, Numbers, Prepared, ResultColumn, Scan, Source,
-    SqlError, Step, bind, parse, text,
+    Bound, Catalog, Change, Context, Definition, Limits, Locking, Numbers, Prepared, ResultColumn, Scan,
+    Source, SqlError, Step, bind, parse, text,
 };
 
 /// The time of every statement: 2020-01-01.
@@ -116,6 +116,7 @@ impl Database {
             Bound::Lookup(lookup) => self.look_up(lookup, &context)?,
             Bound::Constant(constant) => constant.rows(&context)?,
             Bound::Query(scan) => self.scan(scan, &context)?,
+            Bound::Locking(locking) => self.lock(locking, &context)?,
             Bound::Explain(lines) => return Ok(lines.iter().map(|line| vec![Some(line.clone())]).collect()),
             Bound::Prepare(preparation) => {
                 let kept = bind(&self.catalog, &preparation.parsed, &preparation.declared)?;
@@ -204,6 +205,28 @@ impl Database {
             found
         });
         rows.collect()
+    }
+
+    /// A query whose rows are locked, where there is nobody else.
+    fn lock(&self, locking: &Locking, context: &Context<'_>) -> Result<Rows, SqlError> {
+        let found = match &locking.query.bound {
+            Bound::Lookup(lookup) => self.look_up(lookup, context)?,
+            Bound::Query(scan) => self.scan(scan, context)?,
+            other => panic!("what is locked is read: {other:?}"),
+        };
+        let (offset, limit) = locking.cut(context)?;
+        let (mut result, mut builder) = (Rows::new(), RowBuilder::new());
+        for row in found.iter().skip(offset).take(limit) {
+            for target in &locking.targets {
+                let (mut key, mut as_read) = (RowBuilder::new(), RowBuilder::new());
+                let mut there = Rows::new();
+                let key = target.key(row, &mut key);
+                self.dataflow.lookup(target.view, key, 1, &mut there).expect("the view is there");
+                assert_eq!(there.iter().next(), Some(target.as_read(row, &mut as_read)));
+            }
+            locking.show(row, &mut builder, &mut result);
+        }
+        Ok(result)
     }
 
     /// A query over what is there.

@@ -7,6 +7,7 @@ mod database;
 mod differential;
 mod errors;
 mod explain;
+mod locking;
 mod postgres;
 mod prepare;
 mod roles;
