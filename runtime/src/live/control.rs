@@ -31,7 +31,7 @@ const FRONT_BLOCK_BYTES: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum ShardWord {
-    /// 0 awake, else [`ASLEEP`] and perhaps [`WANTS_ROOM`]; the shard sets it, a sender that rings clears it.
+    /// 0 awake, else [`ASLEEP`] and perhaps [`WANTS_ROOM`] and [`ON_FLAG`]; the shard sets it, a sender that rings clears it.
     Sleeping = 0,
     /// CLOCK_MONOTONIC ns of the last round of the loop.
     Heartbeat = 16,
@@ -134,6 +134,8 @@ pub const ASLEEP: u64 = 1;
 pub const WANTS_ROOM: u64 = 2;
 /// Sleeping flag of a front: ring it after telling words, too, if it waits for this shard.
 pub const WANTS_WORDS: u64 = 4;
+/// Sleeping flag: the sleeper has no ear for its socket; it waits for the flag itself to change.
+pub const ON_FLAG: u64 = 8;
 
 /// What a shard is doing, as the control page tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -227,7 +227,9 @@ impl Shared {
     }
 
     fn ring_all(&self) {
-        self.bells.iter().for_each(Bell::ring);
+        for (shard, bell) in self.page.shard_ids().zip(&self.bells) {
+            bell.ring(self.page.shard(shard, ShardWord::Sleeping));
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// Nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share.
@@ -101,6 +102,28 @@ pub(crate) fn poll_readable(fds: &[RawFd], timeout: Duration) -> io::Result<Vec<
         error if error.kind() == io::ErrorKind::Interrupted => Ok(vec![false; fds.len()]),
         error => Err(error),
     }
+}
+
+const _: () =
+    assert!(cfg!(target_endian = "little"), "a futex is the word's lower half, which must come first");
+
+/// Sleeps until [`futex_wake`] is called for the word, by whatever process; not at all if it is not `expected` any more, and not
+/// for longer than `longest`. The bits above 31 must be zero.
+pub(crate) fn futex_wait(word: &AtomicU64, expected: u64, longest: Duration) {
+    let expected = u32::try_from(expected).expect("a futex has 32 bits");
+    let time = libc::timespec {
+        tv_sec: longest.as_secs() as libc::time_t,
+        tv_nsec: libc::c_long::from(longest.subsec_nanos()),
+    };
+    // SAFETY: the kernel reads the word, which is aligned, and the structure; both outlive the call. Why it returns makes no
+    // difference: whoever sleeps looks at what it waits for.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &raw const time) };
+}
+
+/// Wakes who sleeps in [`futex_wait`] on this word.
+pub(crate) fn futex_wake(word: &AtomicU64) {
+    // SAFETY: the word is used as an address alone.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1) };
 }
 
 /// Has reads of a descriptor return at once when there is nothing.

@@ -14,6 +14,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 const SHARD: ShardId = ShardId(1);
@@ -64,7 +65,7 @@ fn go_mad(how: u64, random: &mut fastrand::Rng, run: &RunFolder, folder: &FrontF
             write(&requests, &64u64.to_le_bytes(), 128);
         }
     }
-    Bell::connect(&run.shard_bell(SHARD)).expect("connects").ring();
+    Bell::connect(&run.shard_bell(SHARD)).expect("connects").ring(&AtomicU64::new(0));
 }
 
 #[test]

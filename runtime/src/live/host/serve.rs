@@ -11,7 +11,9 @@ use super::{Fault, ShardArgs, Trouble};
 use crate::clock::{FrontId, FrontSlot, Link, ShardId};
 use crate::links::{FrontRings, LinkError, Links};
 use crate::live::bell::{Bell, Nap};
-use crate::live::control::{self, ControlPage, FrontWord, ShardWord, WANTS_ROOM, WANTS_WORDS, working_on};
+use crate::live::control::{
+    self, ControlPage, FrontWord, ON_FLAG, ShardWord, WANTS_ROOM, WANTS_WORDS, working_on,
+};
 use crate::live::layout::{self, RunFolder};
 use crate::live::park::{Park, turn};
 use crate::live::sys::{doorbell_from_stdin, monotonic_ns};
@@ -20,8 +22,6 @@ use crate::ring::{Consumer, Producer, RingError, RingMemory};
 use crate::rounds::{Teller, Waits};
 use crate::shard::Shard;
 use futures_lite::AsyncReadExt;
-use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 use wal::LogDisk;
@@ -36,7 +36,7 @@ const PUBLISH_COUNT_MAX: u32 = 1024;
 /// Step records alone are flushed once they fill a write that the disk likes.
 const LAZY_FLUSH_BYTES: u64 = 128 << 10;
 /// Fewer than that wait for so long in an idle shard; nobody waits for them, but ring space does.
-const LAZY_FLUSH_DELAY: Duration = Duration::from_millis(2);
+const LAZY_FLUSH_NS: u64 = 2_000_000;
 /// How often a busy loop looks at its io_uring while writes are in flight: often enough beside the 60 us of a
 /// write, seldom enough beside the 7 us of a turn.
 const TURN_WITH_FLUSHES_NS: u64 = 40_000;
@@ -69,19 +69,12 @@ pub(super) struct Host {
     teller: Teller,
     /// Doorbells of the other shards, by id.
     bells: Vec<Option<Bell>>,
-    lazy_flush: Rc<Cell<LazyFlush>>,
+    /// When step records that nobody waits for are flushed; none while there is nothing or all that is in flight anyway.
+    lazy_flush_at: Option<u64>,
     /// The most messages of the next step; between 1 and [`LINK_COUNT_MAX`].
     step_count_max: u32,
     last_turn: u64,
     last_memory_report: u64,
-}
-
-/// The timer for step records that nobody waits for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LazyFlush {
-    Idle,
-    Waiting,
-    Due,
 }
 
 impl Host {
@@ -110,7 +103,7 @@ impl Host {
             fronts_generation: 0,
             teller,
             bells,
-            lazy_flush: Rc::new(Cell::new(LazyFlush::Idle)),
+            lazy_flush_at: None,
             step_count_max: LINK_COUNT_MAX,
             last_turn: 0,
             last_memory_report: 0,
@@ -143,14 +136,14 @@ impl Host {
             progress.note(&self.page, self.shard.id(), self.shard.phase(), &round);
             self.maybe_turn(now).await;
             if !round.worked {
-                self.rest(before).await;
+                self.rest(before, &log).await;
             }
         }
     }
 
     fn spawn_helpers(&self) {
         let park = self.park.clone();
-        let interval = Duration::from_millis((self.args.stall_timeout_ms / 5).max(1));
+        let interval = self.beat_interval();
         glommio::spawn_local(async move {
             loop {
                 glommio::timer::sleep(interval).await;
@@ -405,9 +398,10 @@ impl Host {
 
     /// Starts the flushes that the policy asks for.
     fn flush(&mut self, log: &LogDisk, worked: bool) {
-        let steps_due = self.lazy_flush.get() == LazyFlush::Due;
+        let now = monotonic_ns();
+        let steps_due = self.lazy_flush_at.is_some_and(|at| at <= now);
         if steps_due {
-            self.lazy_flush.set(LazyFlush::Idle);
+            self.lazy_flush_at = None;
         }
         let gathered = self.shard.log().gathered_bytes();
         let mut due = steps_due || gathered >= LAZY_FLUSH_BYTES;
@@ -415,18 +409,11 @@ impl Host {
             let Some(flush) = self.shard.take_flush() else { break };
             log.write(flush);
             // The writes that have just been handed out are sent in the next turn.
-            self.last_turn = self.last_turn.min(monotonic_ns().saturating_sub(TURN_WITH_FLUSHES_NS));
+            self.last_turn = self.last_turn.min(now.saturating_sub(TURN_WITH_FLUSHES_NS));
             due = self.shard.log().gathered_bytes() >= LAZY_FLUSH_BYTES;
         }
-        if !worked && self.lazy_flush.get() == LazyFlush::Idle && self.shard.log().gathered_bytes() > 0 {
-            self.lazy_flush.set(LazyFlush::Waiting);
-            let (state, park) = (self.lazy_flush.clone(), self.park.clone());
-            glommio::spawn_local(async move {
-                glommio::timer::sleep(LAZY_FLUSH_DELAY).await;
-                state.set(LazyFlush::Due);
-                park.wake();
-            })
-            .detach();
+        if !worked && self.lazy_flush_at.is_none() && self.shard.log().gathered_bytes() > 0 {
+            self.lazy_flush_at = Some(now + LAZY_FLUSH_NS);
         }
     }
 
@@ -449,7 +436,7 @@ impl Host {
 
     /// Looks at the rings a little longer, then sleeps until something comes. It does not stay awake for the log: the kernel
     /// completes a synced write in a worker on the same core, which a busy loop would hold up.
-    async fn rest(&mut self, before: u64) {
+    async fn rest(&mut self, before: u64, log: &LogDisk) {
         let since = monotonic_ns();
         while monotonic_ns() - since < SPIN_NS {
             if self.watched() != before {
@@ -457,12 +444,34 @@ impl Host {
             }
             std::hint::spin_loop();
         }
-        let nap = Nap::begin(self.page.shard(self.shard.id(), ShardWord::Sleeping), self.wants_room());
-        if self.watched() == before {
-            self.park.sleep().await;
-            self.last_turn = monotonic_ns();
+        // The flag is enough to wake on while no write and no preparation of a segment is under way.
+        let on_flag = !log.is_busy();
+        let wants = if on_flag { ON_FLAG } else { 0 } | if self.wants_room() { WANTS_ROOM } else { 0 };
+        let nap = Nap::begin(self.page.shard(self.shard.id(), ShardWord::Sleeping), wants);
+        if self.watched() != before {
+            return;
         }
-        drop(nap);
+        if on_flag {
+            return nap.sleep_on_flag(self.lazy_flush_in().min(self.beat_interval()));
+        }
+        // A write that completes wakes the loop before any timer does.
+        if self.shard.log().in_flight_count() > 0 || self.lazy_flush_at.is_none() {
+            self.park.sleep().await;
+        } else {
+            let flush_is_due = glommio::timer::sleep(self.lazy_flush_in());
+            futures_lite::future::or(self.park.sleep(), flush_is_due).await;
+        }
+        self.last_turn = monotonic_ns();
+    }
+
+    /// How long step records may still wait.
+    fn lazy_flush_in(&self) -> Duration {
+        let left = |at: u64| Duration::from_nanos(at.saturating_sub(monotonic_ns()));
+        self.lazy_flush_at.map_or(Duration::MAX, left)
+    }
+
+    fn beat_interval(&self) -> Duration {
+        Duration::from_millis((self.args.stall_timeout_ms / 5).max(1))
     }
 
     /// Whether results wait for room on a ring.
