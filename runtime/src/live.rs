@@ -15,7 +15,6 @@ mod host;
 mod io_uring;
 pub mod layout;
 mod machine_start;
-mod park;
 mod process;
 pub(crate) mod registration;
 mod registry;

@@ -1,5 +1,5 @@
 //! The three system facilities that the standard library does not offer safely: mapping a file, locking a file known
-//! by its descriptor, and reserving room on the disk. The only file of the crate with unsafe code.
+//! by its descriptor, and reserving room on the disk. Beside the ring of the log, the only unsafe code of the crate.
 #![allow(unsafe_code)]
 
 use std::fs::File;

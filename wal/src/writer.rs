@@ -2,11 +2,10 @@
 //!
 //! The policy of when to flush is the caller's: nothing goes out but by [`LogWriter::flush`].
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use crate::appender::Appender;
 use crate::error::Error;
@@ -15,28 +14,14 @@ use crate::log_disk::LogDisk;
 use crate::record::{Incarnation, Lsn, RecordKind};
 use crate::scan::Tail;
 
+/// How long the executor is held up at most.
+const TURNS_PAUSE: Duration = Duration::from_millis(1);
+
 /// The writing end of a log, on a Glommio executor. Clones are handles to the same writer.
 #[derive(Clone, Debug)]
 pub struct LogWriter {
     appender: Rc<RefCell<Appender>>,
     disk: LogDisk,
-    changes: Rc<Changes>,
-}
-
-/// Who waits for the disk.
-#[derive(Debug, Default)]
-struct Changes {
-    count: Cell<u64>,
-    waiting: RefCell<Vec<Waker>>,
-}
-
-impl Changes {
-    fn notify(&self) {
-        self.count.set(self.count.get() + 1);
-        for waker in self.waiting.borrow_mut().drain(..) {
-            waker.wake();
-        }
-    }
 }
 
 impl LogWriter {
@@ -50,11 +35,9 @@ impl LogWriter {
     /// If `incarnation` is not above every one that the log has seen: see [`Tail::next_incarnation`].
     pub async fn start(folder: LogFolder, tail: &Tail, incarnation: Incarnation) -> Result<Self, Error> {
         let appender = Rc::new(RefCell::new(Appender::resume(tail, incarnation, folder.options().limits)));
-        let changes = Rc::new(Changes::default());
-        let notified = Rc::clone(&changes);
-        let disk = LogDisk::start(folder, tail, move || notified.notify()).await?;
+        let disk = LogDisk::start(folder, tail).await?;
         disk.exchange(&mut appender.borrow_mut());
-        Ok(Self { appender, disk, changes })
+        Ok(Self { appender, disk })
     }
 
     /// Asks the appender, after it has been told all that has happened on the disk.
@@ -79,6 +62,7 @@ impl LogWriter {
         self.disk.exchange(&mut appender);
         let Some(flush) = appender.take_flush() else { return false };
         self.disk.write(flush);
+        self.disk.submit();
         // What was sent may have used up the room.
         self.disk.exchange(&mut appender);
         true
@@ -133,9 +117,18 @@ impl LogWriter {
     }
 
     /// Completes at the next change: a flush completed, room was found or not found, the log was poisoned. What
-    /// happens after this call and before the future is first polled counts too.
+    /// happens after this call and before the future is first polled counts too. It holds the executor up while it waits, but for
+    /// a turn now and then.
     pub fn changed(&self) -> impl Future<Output = ()> + use<> {
-        Changed { changes: Rc::clone(&self.changes), seen: self.changes.count.get() }
+        let (disk, seen) = (self.disk.clone(), self.disk.changes());
+        async move {
+            while disk.changes() == seen {
+                disk.sleep(TURNS_PAUSE);
+                if disk.changes() == seen {
+                    disk.turn().await;
+                }
+            }
+        }
     }
 
     /// Flushes, if need be again and again, until the record is durable.
@@ -165,23 +158,5 @@ impl LogWriter {
             self.changed().await;
         }
         self.disk.close().await;
-    }
-}
-
-/// See [`LogWriter::changed`].
-struct Changed {
-    changes: Rc<Changes>,
-    seen: u64,
-}
-
-impl Future for Changed {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.changes.count.get() != self.seen {
-            return Poll::Ready(());
-        }
-        self.changes.waiting.borrow_mut().push(context.waker().clone());
-        Poll::Pending
     }
 }

@@ -181,8 +181,7 @@ async fn live(args: ShardArgs, started_at: u64) -> Result<(), Fault> {
     replay(&mut host, &scan)?;
     drop(scan);
     drop(mapped);
-    let park = host.park.clone();
-    let log = LogDisk::start(folder, &tail, move || park.wake()).await.map_err(log_fault)?;
+    let log = LogDisk::start(folder, &tail).await.map_err(log_fault)?;
     host.serve(log).await
 }
 

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -149,9 +150,8 @@ pub(crate) fn try_flock(file: &impl AsRawFd) -> io::Result<bool> {
     }
 }
 
-/// The doorbell that a shard gets as its standard input, as a stream that Glommio can wait on. It is a datagram socket,
-/// but Glommio's own datagram type cannot be made from a descriptor, and receiving is the same call for both.
-pub(crate) fn doorbell_from_stdin() -> glommio::net::UnixStream {
+/// The doorbell that a shard gets as its standard input.
+pub(crate) fn doorbell_from_stdin() -> UnixDatagram {
     // SAFETY: the supervisor passes the socket as descriptor 0, and nothing else in a shard uses the standard input.
-    unsafe { glommio::net::UnixStream::from_raw_fd(0) }
+    unsafe { UnixDatagram::from_raw_fd(0) }
 }

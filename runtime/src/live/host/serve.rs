@@ -10,18 +10,17 @@
 use super::{Fault, ShardArgs, Trouble};
 use crate::clock::{FrontId, FrontSlot, Link, ShardId};
 use crate::links::{FrontRings, LinkError, Links};
-use crate::live::bell::{Bell, Nap};
+use crate::live::bell::{self, Bell, Nap};
 use crate::live::control::{
     self, ControlPage, FrontWord, ON_FLAG, ShardWord, WANTS_ROOM, WANTS_WORDS, working_on,
 };
 use crate::live::layout::{self, RunFolder};
-use crate::live::park::{Park, turn};
 use crate::live::sys::{doorbell_from_stdin, monotonic_ns};
 use crate::recovery::{Phase, Receiver};
 use crate::ring::{Consumer, Producer, RingError, RingMemory};
 use crate::rounds::{Teller, Waits};
 use crate::shard::Shard;
-use futures_lite::AsyncReadExt;
+use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 use wal::LogDisk;
@@ -37,11 +36,8 @@ const PUBLISH_COUNT_MAX: u32 = 1024;
 const LAZY_FLUSH_BYTES: u64 = 128 << 10;
 /// Fewer than that wait for so long in an idle shard; nobody waits for them, but ring space does.
 const LAZY_FLUSH_NS: u64 = 2_000_000;
-/// How often a busy loop looks at its io_uring while writes are in flight: often enough beside the 60 us of a
-/// write, seldom enough beside the 7 us of a turn.
-const TURN_WITH_FLUSHES_NS: u64 = 40_000;
-/// And without: for timers and the doorbell.
-const TURN_NS: u64 = 1_000_000;
+/// How often the tasks that prepare and close segments get a turn: about their own pauses, beside the 7 us of a turn.
+const TURN_NS: u64 = 200_000;
 /// How long to look at the rings before sleeping: about what going to sleep and being rung costs.
 const SPIN_NS: u64 = 5_000;
 /// Writes are refused when the disk is full and the log has less room than that left.
@@ -63,7 +59,8 @@ pub(super) struct Host {
     pub(super) page: ControlPage,
     pub(super) shard: Shard,
     links: Links,
-    pub(super) park: Park,
+    /// Our own doorbell; none while the shard is not served yet.
+    doorbell: UnixDatagram,
     fronts: Vec<Option<KnownFront>>,
     fronts_generation: u64,
     teller: Teller,
@@ -98,7 +95,7 @@ impl Host {
             page,
             shard,
             links,
-            park: Park::default(),
+            doorbell: doorbell_from_stdin(),
             fronts,
             fronts_generation: 0,
             teller,
@@ -120,7 +117,7 @@ impl Host {
 
     /// The loop. Returns when the database stops.
     pub(super) async fn serve(mut self, log: LogDisk) -> Result<(), Fault> {
-        self.spawn_helpers();
+        self.watch_doorbell(&log)?;
         let mut progress = Progress::default();
         loop {
             let now = monotonic_ns();
@@ -134,32 +131,17 @@ impl Host {
             self.flush(&log, round.worked);
             self.report(&log, now);
             progress.note(&self.page, self.shard.id(), self.shard.phase(), &round);
-            self.maybe_turn(now).await;
+            self.maybe_turn(&log, now).await;
             if !round.worked {
-                self.rest(before, &log).await;
+                self.rest(before, &log);
             }
         }
     }
 
-    fn spawn_helpers(&self) {
-        let park = self.park.clone();
-        let interval = self.beat_interval();
-        glommio::spawn_local(async move {
-            loop {
-                glommio::timer::sleep(interval).await;
-                park.wake();
-            }
-        })
-        .detach();
-        let (park, mut bell) = (self.park.clone(), doorbell_from_stdin());
-        glommio::spawn_local(async move {
-            let mut bytes = [0; 64];
-            // An error means that there is no doorbell; the heartbeat still wakes the loop.
-            while bell.read(&mut bytes).await.is_ok_and(|count| count > 0) {
-                park.wake();
-            }
-        })
-        .detach();
+    fn watch_doorbell(&self, log: &LogDisk) -> Result<(), Fault> {
+        let bell = self.doorbell.try_clone().map_err(|e| Fault::new(Trouble::Failed, e))?;
+        log.watch(bell.into());
+        Ok(())
     }
 
     fn beat(&self, now: u64) {
@@ -408,20 +390,17 @@ impl Host {
         while due || self.shard.wants_flush() {
             let Some(flush) = self.shard.take_flush() else { break };
             log.write(flush);
-            // The writes that have just been handed out are sent in the next turn.
-            self.last_turn = self.last_turn.min(now.saturating_sub(TURN_WITH_FLUSHES_NS));
             due = self.shard.log().gathered_bytes() >= LAZY_FLUSH_BYTES;
         }
+        log.submit();
         if !worked && self.lazy_flush_at.is_none() && self.shard.log().gathered_bytes() > 0 {
             self.lazy_flush_at = Some(now + LAZY_FLUSH_NS);
         }
     }
 
-    async fn maybe_turn(&mut self, now: u64) {
-        let in_flight = self.shard.log().in_flight_count() > 0;
-        let interval = if in_flight { TURN_WITH_FLUSHES_NS } else { TURN_NS };
-        if now >= self.last_turn + interval {
-            turn().await;
+    async fn maybe_turn(&mut self, log: &LogDisk, now: u64) {
+        if log.has_chores() && now >= self.last_turn + TURN_NS {
+            log.turn().await;
             self.last_turn = monotonic_ns();
         }
     }
@@ -436,32 +415,27 @@ impl Host {
 
     /// Looks at the rings a little longer, then sleeps until something comes. It does not stay awake for the log: the kernel
     /// completes a synced write in a worker on the same core, which a busy loop would hold up.
-    async fn rest(&mut self, before: u64, log: &LogDisk) {
+    fn rest(&mut self, before: u64, log: &LogDisk) {
         let since = monotonic_ns();
         while monotonic_ns() - since < SPIN_NS {
-            if self.watched() != before {
+            if self.watched() != before || log.has_completed() {
                 return;
             }
             std::hint::spin_loop();
         }
-        // The flag is enough to wake on while no write and no preparation of a segment is under way.
-        let on_flag = !log.is_busy();
-        let wants = if on_flag { ON_FLAG } else { 0 } | if self.wants_room() { WANTS_ROOM } else { 0 };
-        let nap = Nap::begin(self.page.shard(self.shard.id(), ShardWord::Sleeping), wants);
+        // With nothing under way the flag is enough to wake on.
+        let on_flag = if log.is_busy() { 0 } else { ON_FLAG };
+        let wants_room = if self.wants_room() { WANTS_ROOM } else { 0 };
+        let longest = self.lazy_flush_in().min(self.beat_interval());
+        let nap = Nap::begin(self.page.shard(self.shard.id(), ShardWord::Sleeping), on_flag | wants_room);
         if self.watched() != before {
             return;
         }
-        if on_flag {
-            return nap.sleep_on_flag(self.lazy_flush_in().min(self.beat_interval()));
+        if on_flag != 0 {
+            nap.sleep_on_flag(longest);
+        } else if log.sleep(longest) {
+            bell::drain(&self.doorbell);
         }
-        // A write that completes wakes the loop before any timer does.
-        if self.shard.log().in_flight_count() > 0 || self.lazy_flush_at.is_none() {
-            self.park.sleep().await;
-        } else {
-            let flush_is_due = glommio::timer::sleep(self.lazy_flush_in());
-            futures_lite::future::or(self.park.sleep(), flush_is_due).await;
-        }
-        self.last_turn = monotonic_ns();
     }
 
     /// How long step records may still wait.
@@ -519,20 +493,31 @@ impl Host {
             while let Some(flush) = self.shard.take_flush() {
                 log.write(flush);
             }
+            log.submit();
             let appender = self.shard.log();
             if log.no_room().is_some() || (appender.gathered_bytes() == 0 && appender.in_flight_count() == 0)
             {
                 break;
             }
-            self.park.sleep().await;
+            self.wait_for(log).await;
         }
         // An executor that ends before what runs beside it panics there.
         log.begin_close();
         while log.is_busy() {
             self.beat(monotonic_ns());
-            self.park.sleep().await;
+            self.wait_for(log).await;
         }
         Ok(())
+    }
+
+    /// Waits for what the disk does next.
+    async fn wait_for(&self, log: &LogDisk) {
+        if log.sleep(self.beat_interval()) {
+            bell::drain(&self.doorbell);
+        }
+        if log.has_chores() {
+            log.turn().await;
+        }
     }
 }
 
