@@ -2,7 +2,7 @@
 //! back which have completed, and prepares segments. The appender itself may live where there is no I/O.
 //!
 //! **Two ways.** Flushes, for which somebody waits, go out on a ring of their own ([`LogRing`]). What nobody waits for, the
-//! preparation and the closing of segments, are chores: tasks on the Glommio executor, which get a [turn](LogDisk::turn) now
+//! preparation and the closing of segments, are chores: tasks on the Glommio executor, which are [tended](LogDisk::tend) now
 //! and then.
 //!
 //! **Durable when complete.** Segments are opened O_DIRECT and O_DSYNC, so the completion of a write says that it is
@@ -44,8 +44,8 @@ use crate::segment::{BLOCK_BYTES, SegmentId};
 
 /// How long to wait before a segment that found no room is prepared again.
 const NO_ROOM_RETRY: Duration = Duration::from_millis(100);
-/// The longest sleep while there are chores: about their own pauses.
-const CHORES_PAUSE: Duration = Duration::from_micros(400);
+/// How long chores wait for their next turn: long beside the turn, short beside what they wait for by themselves.
+const CHORES_PAUSE: Duration = Duration::from_micros(100);
 /// Long enough for the timer not to have expired when it is first looked at, short enough not to be felt.
 const TURN: Duration = Duration::from_nanos(300);
 
@@ -68,8 +68,9 @@ struct Inner {
     ring: RefCell<LogRing>,
     /// Counts what there is to [`exchange`](LogDisk::exchange), and other changes of the state.
     changes: Cell<u64>,
-    /// Tasks under way on the executor.
+    /// Tasks under way on the executor, and when they had their last turn.
     chores: Cell<usize>,
+    tended_at: Cell<Instant>,
     /// Used in a thread of its own for what blocks in the preparation of a segment.
     folder: Arc<Mutex<LogFolder>>,
     /// The segments that can be written or still have flushes in flight.
@@ -121,6 +122,7 @@ impl LogDisk {
             ring: RefCell::new(ring),
             changes: Cell::new(0),
             chores: Cell::new(0),
+            tended_at: Cell::new(Instant::now()),
             folder: Arc::new(Mutex::new(folder)),
             files: RefCell::new(files),
             last_bytes: Cell::new(tail.open_segments().next_back().expect("a log has a segment").1),
@@ -184,16 +186,21 @@ impl LogDisk {
         self.0.ring.borrow_mut().has_completed()
     }
 
-    /// Whether segments are being prepared or closed, so that the executor wants a [turn](Self::turn) now and then.
+    /// Whether segments are being prepared or closed, so that they want to be [tended](Self::tend) now and then.
     #[must_use]
     pub fn has_chores(&self) -> bool {
         self.0.chores.get() > 0
     }
 
-    /// Lets the tasks of the executor and its io_uring have a turn. It costs about 7 us here, most of it in timers.
-    pub async fn turn(&self) {
+    /// Gets the chores on, if there are any and they have not had a turn for a while. A turn of the executor's tasks and its
+    /// io_uring costs about 7 us here, most of it in timers.
+    pub async fn tend(&self) {
+        if !self.has_chores() || self.0.tended_at.get().elapsed() < CHORES_PAUSE {
+            return;
+        }
         // A timer that is due when it is first looked at would not let anybody else have a turn.
         glommio::timer::sleep(TURN).await;
+        self.0.tended_at.set(Instant::now());
     }
 
     /// A number that grows when there is something to [exchange](Self::exchange), or the state has changed.

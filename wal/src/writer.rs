@@ -122,10 +122,13 @@ impl LogWriter {
     pub fn changed(&self) -> impl Future<Output = ()> + use<> {
         let (disk, seen) = (self.disk.clone(), self.disk.changes());
         async move {
+            disk.tend().await;
             while disk.changes() == seen {
                 disk.sleep(TURNS_PAUSE);
+                disk.tend().await;
+                // Whoever else is on the executor gets a turn when the disk takes its time.
                 if disk.changes() == seen {
-                    disk.turn().await;
+                    glommio::yield_if_needed().await;
                 }
             }
         }

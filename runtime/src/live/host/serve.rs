@@ -4,8 +4,10 @@
 //! first, then what other shards sent, then new requests are taken; flushes start at the end of the round. Everything a
 //! round takes is bounded, so the heartbeat is never far away.
 //!
-//! When to flush: at once when a client waits for a record and fewer flushes than the limit are in flight; step records, for
-//! which nobody waits, go along with those, or when enough of them have gathered, or a moment after the last work.
+//! When to flush: at once when a client waits for a record and no flush is in flight. While one is, records gather for the
+//! next, which goes out when that is complete or when it has become large: a device takes little longer for many records than
+//! for one. Step records, for which nobody waits, go along with those, or when enough of them have gathered, or a moment after
+//! the last work.
 
 use super::{Fault, ShardArgs, Trouble};
 use crate::clock::{FrontId, FrontSlot, Link, ShardId};
@@ -32,12 +34,15 @@ const LINK_COUNT_MAX: u32 = 128;
 const STEP_NS: u64 = 20_000_000;
 /// The most messages put on one ring in one round; the outbox is bounded by bytes, not by this.
 const PUBLISH_COUNT_MAX: u32 = 1024;
+/// Records that clients wait for are not held back for a flush in flight once they fill a write like that: the device takes it
+/// at half the rate of single blocks, so the next one is better under way already.
+const PIPELINED_FLUSH_BYTES: u64 = 64 << 10;
+/// How often a busy shard lets others on its core go first.
+const YIELD_NS: u64 = 50_000;
 /// Step records alone are flushed once they fill a write that the disk likes.
 const LAZY_FLUSH_BYTES: u64 = 128 << 10;
 /// Fewer than that wait for so long in an idle shard; nobody waits for them, but ring space does.
 const LAZY_FLUSH_NS: u64 = 2_000_000;
-/// How often the tasks that prepare and close segments get a turn: about their own pauses, beside the 7 us of a turn.
-const TURN_NS: u64 = 200_000;
 /// How long to look at the rings before sleeping: about what going to sleep and being rung costs.
 const SPIN_NS: u64 = 5_000;
 /// Writes are refused when the disk is full and the log has less room than that left.
@@ -70,7 +75,7 @@ pub(super) struct Host {
     lazy_flush_at: Option<u64>,
     /// The most messages of the next step; between 1 and [`LINK_COUNT_MAX`].
     step_count_max: u32,
-    last_turn: u64,
+    last_yield: u64,
     last_memory_report: u64,
 }
 
@@ -102,7 +107,7 @@ impl Host {
             bells,
             lazy_flush_at: None,
             step_count_max: LINK_COUNT_MAX,
-            last_turn: 0,
+            last_yield: 0,
             last_memory_report: 0,
         }
     }
@@ -131,8 +136,10 @@ impl Host {
             self.flush(&log, round.worked);
             self.report(&log, now);
             progress.note(&self.page, self.shard.id(), self.shard.phase(), &round);
-            self.maybe_turn(&log, now).await;
-            if !round.worked {
+            log.tend().await;
+            if round.worked {
+                self.maybe_yield(now);
+            } else {
                 self.rest(before, &log);
             }
         }
@@ -387,7 +394,7 @@ impl Host {
         }
         let gathered = self.shard.log().gathered_bytes();
         let mut due = steps_due || gathered >= LAZY_FLUSH_BYTES;
-        while due || self.shard.wants_flush() {
+        while due || self.wants_flush() {
             let Some(flush) = self.shard.take_flush() else { break };
             log.write(flush);
             due = self.shard.log().gathered_bytes() >= LAZY_FLUSH_BYTES;
@@ -398,10 +405,19 @@ impl Host {
         }
     }
 
-    async fn maybe_turn(&mut self, log: &LogDisk, now: u64) {
-        if log.has_chores() && now >= self.last_turn + TURN_NS {
-            log.turn().await;
-            self.last_turn = monotonic_ns();
+    /// Whether a client waits for a record that shall not wait for the flush before it.
+    fn wants_flush(&mut self) -> bool {
+        let log = self.shard.log();
+        let is_time = log.in_flight_count() == 0 || log.gathered_bytes() >= PIPELINED_FLUSH_BYTES;
+        is_time && self.shard.wants_flush()
+    }
+
+    /// Lets whoever else is on this core go first now and then: a front that the kernel has put here, which a busy shard would keep
+    /// waiting for a time slice of some milliseconds.
+    fn maybe_yield(&mut self, now: u64) {
+        if now >= self.last_yield + YIELD_NS {
+            std::thread::yield_now();
+            self.last_yield = now;
         }
     }
 
@@ -515,9 +531,7 @@ impl Host {
         if log.sleep(self.beat_interval()) {
             bell::drain(&self.doorbell);
         }
-        if log.has_chores() {
-            log.turn().await;
-        }
+        log.tend().await;
     }
 }
 
