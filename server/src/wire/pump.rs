@@ -29,6 +29,8 @@ const SLEEP_MAX: Duration = Duration::from_millis(50);
 /// How long the pump stays awake for the answers of lookups: a shard that is awake needs less, and a sleep costs the front and
 /// the shard together about half of that.
 const AWAKE_MAX: Duration = Duration::from_micros(40);
+/// How often the pump looks for answers before it lets the event loop look for messages of clients: about as long as that takes.
+const TURNS_AWAKE: u32 = 4;
 
 /// See the [module's documentation](self).
 pub struct Pump {
@@ -294,14 +296,12 @@ impl Pump {
             if self.state.borrow().is_asked {
                 moved_at = Instant::now();
             }
-            if self.turn()? {
+            if self.turns()? {
                 moved_at = Instant::now();
                 tokio::task::yield_now().await;
                 continue;
             }
-            if self.state.borrow().lookup_count > 0 && moved_at.elapsed() < AWAKE_MAX {
-                // The shard that is asked may be on this core.
-                std::thread::yield_now();
+            if self.awaits_lookups() && moved_at.elapsed() < AWAKE_MAX {
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -325,6 +325,25 @@ impl Pump {
             .await?;
             self.with_front(|front| front.woken(rung));
         }
+    }
+
+    /// Takes turns until something comes: one, or a few while the answers of lookups are to come; whether anything has.
+    fn turns(&self) -> Result<bool, FrontError> {
+        for _ in 0..TURNS_AWAKE {
+            if self.turn()? {
+                return Ok(true);
+            }
+            if !self.awaits_lookups() {
+                return Ok(false);
+            }
+            // The shard that is asked may be on this core.
+            std::thread::yield_now();
+        }
+        Ok(false)
+    }
+
+    fn awaits_lookups(&self) -> bool {
+        self.state.borrow().lookup_count > 0
     }
 
     /// Sends what is gathered and takes what has come; whether anything has.
