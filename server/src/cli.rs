@@ -96,10 +96,13 @@ pub struct ClientOptions {
     /// Where to listen for clients; may be given several times.
     #[arg(long, value_name = "ADDRESS", default_value = LISTEN_DEFAULT)]
     pub listen: Vec<SocketAddr>,
-    /// Folder of the Unix socket, which nobody else may enter; `socket` in the data folder when not given.
+    /// Folder of the Unix socket, to which only the server's user and root can connect; `socket` in the data folder when not given.
+    /// It is made if there is none. One that is there is not changed, and is refused if others could put another socket in the place
+    /// of the server's: if it is somebody else's than the server's or root's, or writable by others and not sticky like /tmp.
     #[arg(long, value_name = "FOLDER")]
     pub socket_folder: Option<PathBuf>,
-    /// PEM file of the server's certificate, followed by those between it and one that clients know.
+    /// PEM file of the server's certificate, followed by those between it and one that clients know. New connections get
+    /// the new one when the files are replaced.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
     /// PEM file of the certificate's private key, which nobody else may be able to read.

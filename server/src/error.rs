@@ -113,6 +113,14 @@ pub enum Error {
         /// What to do about it.
         advice: String,
     },
+    /// Others could take the place of the Unix socket; the message says what to do.
+    #[error("the folder {} of the Unix socket {what}\n  --socket-folder takes one that is the server's alone or sticky like /tmp, or that does not exist yet", path.display())]
+    SocketFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A process that serves clients did not come up; what it printed says why.
     #[error("a front has ended instead of serving: {end}")]
     FrontEnded {

@@ -236,6 +236,7 @@ impl<'c> Target<'c> {
             parameters: types,
             columns,
             warnings: Vec::new(),
+            relations: Vec::new(),
         })
     }
 }

@@ -395,6 +395,9 @@ fn arguments(name: &str, function: &Function) -> Result<Vec<Ast>> {
 
 fn plain(binder: &Binder<'_>, name: &str, arguments: &[Ast]) -> Result<Typed> {
     let mut known = PLAIN.iter().filter(|function| function.0 == name).peekable();
+    if name == "set_config" {
+        return Err(SqlError::unsupported("set_config but in the list of a SELECT without FROM"));
+    }
     if known.peek().is_none() {
         return Err(SqlError::new("42883", format!("there is no function {name}"))
             .hint("The crate's documentation lists the functions."));

@@ -78,7 +78,7 @@
 //!   query around it, or LIMIT 1. A subquery names columns of the query around it in equalities only. It stands in WHERE, and in
 //!   the list and the order of a query without groups.
 //! - VALUES, `unnest`, `generate_series` and the tables of pg_catalog and information_schema are read by queries that are run
-//!   once, not by views. `current_setting` and pg_settings show what holds for every session, SHOW what holds for one.
+//!   once, not by views. pg_settings shows what holds for every session, SHOW and `current_setting` of a constant what holds for one.
 //! - A column that ALTER TABLE adds comes with the rows at once: each shard stands still while it goes through its rows of the
 //!   table, some millions a second. As long as there are views from before, the rows are kept twice. A
 //!   column that is dropped is hidden: its values stay in the rows that are there. No column of the primary key is dropped.
@@ -91,6 +91,7 @@
 //!   is taken with a warning, since everybody may do everything already; REVOKE is refused.
 //! - CREATE EXTENSION of plpgsql, pgcrypto and uuid-ossp is taken with a warning of what there is of them. LOCK TABLE is taken
 //!   with a warning, and locks nothing.
+//! - `set_config` stands in the list of a SELECT without FROM.
 //! - Names in `public`, `pg_catalog` and `information_schema` only.
 #![forbid(unsafe_code)]
 
@@ -145,12 +146,14 @@ mod dot;
 mod drop_column;
 pub mod evaluate;
 mod explain;
+pub mod in_session;
 pub mod locking;
 pub mod lookup;
 pub mod numbers;
 pub mod parse;
 pub mod prepare;
 pub mod scan;
+pub mod set_config;
 pub mod statement;
 pub mod work;
 pub mod write;
@@ -160,13 +163,15 @@ pub use change::{Change, Verb};
 pub use define::Definition;
 pub use error::SqlError;
 pub use evaluate::{Context, no_value};
+pub use in_session::{KeptCursor, KeptStatement, SessionView};
 pub use locking::Locking;
 pub use lookup::Lookup;
 pub use numbers::{Numbers, Reserve};
 pub use parse::{Parsed, parse};
 pub use rule::Rule;
 pub use scan::{Limits, Run, Scan, Source};
+pub use set_config::Setting;
 pub use sql_type::SqlType;
-pub use statement::{Bound, Declaration, Prepared, ResultColumn, Session, bind};
+pub use statement::{Bound, Declaration, Discarded, Prepared, ResultColumn, Session, bind};
 pub use work::{Effect, RowsToWrite, Step, Work};
 pub use write::{Conflict, CopyIn, Write};

@@ -1,46 +1,17 @@
 //! From text to statements.
 
 use crate::error::{Result, SqlError};
-use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, SetExpr, Statement,
-    TableFactor, Value, VisitMut, VisitorMut, visit_expressions_mut,
-};
+use sqlparser::ast::Statement;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Longest text of a query message, in bytes.
 pub const SQL_BYTES_MAX: usize = 1 << 20;
 /// Deepest nesting of a statement; the binder recurses as deep.
 const NESTING_MAX: usize = 60;
-
-/// The table of a session's cursors.
-const CURSORS: &str = "pg_cursors";
-
-/// The function that asks for the session's number.
-const PROCESS: &[&str] = &["pg_backend_pid"];
-/// The functions that ask whom the session is of.
-const USER: &[&str] = &["current_user", "session_user", "current_role"];
-
-/// Gives a function without arguments the one that says what it is to answer.
-fn tell(arguments: &mut FunctionArguments, answer: Value) {
-    let answer = FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::value(answer)));
-    match arguments {
-        FunctionArguments::List(list) if list.args.is_empty() => list.args.push(answer),
-        FunctionArguments::None => {
-            let args = vec![answer];
-            *arguments = FunctionArguments::List(FunctionArgumentList {
-                duplicate_treatment: None,
-                args,
-                clauses: Vec::new(),
-            });
-        }
-        _ => {}
-    }
-}
 
 /// A parsed statement with its text.
 #[derive(Debug, Clone)]
@@ -55,71 +26,6 @@ impl Parsed {
     /// The statement's text; in the parser's words if it was one of several.
     pub fn sql(&self) -> &str {
         &self.sql
-    }
-
-    /// With what the functions that ask for their session say in the one of number `number`, which is of `user`.
-    ///
-    /// `cursors` are the names of its cursors, and whether each is kept when its transaction ends.
-    pub fn in_session(mut self, number: u32, user: &str, cursors: &[(&str, bool)]) -> Parsed {
-        if matches!(self.statement, Statement::Prepare { .. }) {
-            // What it prepares is told when it is bound.
-            return self;
-        }
-        self.show_cursors(cursors);
-        let small = self.sql.to_ascii_lowercase();
-        if !PROCESS.iter().chain(USER).any(|name| small.contains(name)) {
-            return self;
-        }
-        let flow = visit_expressions_mut(&mut self.statement, |ast| {
-            if let Expr::Function(function) = ast
-                && let Some(name) = function.name.0.last().map(|part| part.to_string().to_ascii_lowercase())
-            {
-                if PROCESS.contains(&name.as_str()) {
-                    tell(&mut function.args, Value::Number(number.to_string(), false));
-                } else if USER.contains(&name.as_str()) {
-                    tell(&mut function.args, Value::SingleQuotedString(user.to_owned()));
-                }
-            }
-            ControlFlow::<()>::Continue(())
-        });
-        assert!(flow.is_continue(), "nothing stops it");
-        self
-    }
-
-    /// Whether [`Parsed::in_session`] may make another statement of it later in the same session.
-    pub fn asks_for_cursors(&self) -> bool {
-        self.sql.contains(CURSORS)
-    }
-
-    /// Puts the rows of pg_cursors for its name.
-    fn show_cursors(&mut self, cursors: &[(&str, bool)]) {
-        struct Shown(String);
-        impl VisitorMut for Shown {
-            type Break = ();
-            fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-                if let TableFactor::Table { name, alias, .. } = &factor
-                    && name.0.last().is_some_and(|part| part.to_string() == CURSORS)
-                {
-                    let alias = alias.as_ref().map_or(CURSORS.to_owned(), |alias| alias.to_string());
-                    let text = format!("SELECT 1 FROM (SELECT * FROM {}) {alias}", self.0);
-                    if let Some(new) = first_factor(&text) {
-                        *factor = new;
-                    }
-                }
-                ControlFlow::Continue(())
-            }
-        }
-        if cursors.is_empty() || !self.asks_for_cursors() {
-            return;
-        }
-        let rows: Vec<String> = cursors
-            .iter()
-            .map(|(name, held)| format!("('{}', '', {held}, false, false)", name.replace('\'', "''")))
-            .collect();
-        let columns = "name, statement, is_holdable, is_binary, is_scrollable";
-        let mut shown = Shown(format!("(VALUES {}) AS cursors({columns})", rows.join(", ")));
-        let flow = VisitMut::visit(&mut self.statement, &mut shown);
-        assert!(flow.is_continue(), "nothing stops it");
     }
 }
 
@@ -238,13 +144,6 @@ fn plain_fetch(text: &str) -> Option<String> {
     take(&|word| ["from", "in"].contains(&word));
     let mark = if moves { format!(" INTO \"{MOVE}\"") } else { String::new() };
     Some(format!("FETCH {direction} FROM {}{mark}", rest.trim_start()))
-}
-
-/// What the first query of a text reads first.
-fn first_factor(text: &str) -> Option<TableFactor> {
-    let Statement::Query(query) = parse(text).ok()?.pop()?.statement else { return None };
-    let SetExpr::Select(mut select) = *query.body else { return None };
-    select.from.pop().map(|table| table.relation)
 }
 
 fn syntax_error(error: ParserError, text: &str) -> SqlError {

@@ -23,6 +23,8 @@ pub struct Preparation {
     pub name: String,
     /// What is to be bound.
     pub parsed: Parsed,
+    /// The text of the PREPARE.
+    pub text: String,
     /// The types of its first parameters, as far as they are given.
     pub declared: Vec<Option<SqlType>>,
 }
@@ -61,6 +63,7 @@ impl Preparation {
         });
         Ok(Preparation {
             name: new_name(name)?,
+            text: whole.sql.clone(),
             declared: declared.collect::<Result<_>>()?,
             parsed: Parsed {
                 statement: statement.clone(),

@@ -109,7 +109,13 @@ pub(crate) fn bind(catalog: &Catalog, query: &Query, parameters: &Parameters) ->
     let feeds = inlets.iter().map(|inlet| Feed::new(catalog, &plan, inlet)).collect::<Result<_>>()?;
     let parameters = parameters.types();
     let scan = Scan { plan, view, visible, cut, empty_row, feeds, given, parameters: parameters.clone() };
-    Ok(Prepared { bound: Bound::Query(Box::new(scan)), parameters, columns, warnings: Vec::new() })
+    Ok(Prepared {
+        bound: Bound::Query(Box::new(scan)),
+        parameters,
+        columns,
+        warnings: Vec::new(),
+        relations: Vec::new(),
+    })
 }
 
 impl Scan {

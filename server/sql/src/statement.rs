@@ -18,13 +18,16 @@ use crate::query::{limit_clause, order_by};
 use crate::role::{self, RoleStatement};
 use crate::scan::{self, Scan};
 use crate::scope::Scope;
+use crate::set_config::{self, SetConfig, Setting};
 use crate::sql_type::SqlType;
+use crate::system::rewrite::{self, Rewritten};
 use crate::write::{self, Write};
-use operators::expr::Expr;
+use operators::expr::{Expr, Literal};
 use operators::{RowBuilder, Rows};
 use sqlparser::ast::{
-    CloseCursor, Declare, DeclareType, Expr as Ast, FetchDirection, Ident, ObjectName, ObjectType, Query,
-    ResetStatement, Select, Set, SetExpr, Statement, TableFactor, TableWithJoins,
+    CloseCursor, ContextModifier, Declare, DeclareType, DiscardObject, Expr as Ast, FetchDirection, Ident,
+    ObjectName, ObjectType, Query, ResetStatement, Select, Set, SetExpr, Statement, TableFactor,
+    TableWithJoins,
 };
 
 /// A column of a result.
@@ -47,6 +50,24 @@ pub struct Prepared {
     pub columns: Vec<ResultColumn>,
     /// What the statement asks for and does not get, to be told each time that it is run.
     pub warnings: Vec<&'static str>,
+    /// The parameters, by number from 0, that must name relations.
+    pub relations: Vec<usize>,
+}
+
+impl Prepared {
+    /// Refuses parameters that are to name relations and name none.
+    ///
+    /// # Errors
+    ///
+    /// 42P01.
+    pub fn check_relations(&self, catalog: &Catalog, parameters: &[Literal]) -> Result<()> {
+        for at in &self.relations {
+            if let Some(Literal::Text(name)) = parameters.get(*at) {
+                rewrite::check_relation(catalog, name)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What to do.
@@ -98,15 +119,27 @@ pub struct Constant {
     /// Whether its WHERE and LIMIT let it through.
     shown: bool,
     parameters: Vec<SqlType>,
+    settings: Vec<SetConfig>,
 }
 
 impl Constant {
-    /// The row, or none.
-    pub fn rows(&self, context: &Context<'_>) -> Result<Rows> {
+    /// The row, or none. `set` is given the settings that it sets, and says what they then are.
+    ///
+    /// # Errors
+    ///
+    /// What has no value, and what `set` says.
+    pub fn rows(
+        &self,
+        context: &Context<'_>,
+        mut set: impl FnMut(Setting) -> Result<String>,
+    ) -> Result<Rows> {
         check_parameters(&self.parameters, context)?;
         let mut rows = Rows::new();
         if self.shown {
-            let values = self.values.values(None, context)?;
+            let mut values = self.values.values(None, context)?;
+            for call in &self.settings {
+                values[call.at] = Literal::Text(set(call.setting(context)?)?);
+            }
             let mut builder = RowBuilder::new();
             builder.start(values.len());
             values.iter().for_each(|value| builder.push(value.datum()));
@@ -137,13 +170,15 @@ pub enum Session {
         name: String,
         /// As text, without quotes; several are joined by commas.
         value: String,
+        /// Whether it is to be forgotten when the transaction ends.
+        is_local: bool,
     },
     /// RESET name; all without one.
     Reset(Option<String>),
     /// SHOW name.
     Show(String),
-    /// DISCARD ALL and the like.
-    Discard,
+    /// DISCARD.
+    Discard(Discarded),
     /// DEALLOCATE name; all without one.
     Deallocate(Option<String>),
     /// FETCH and MOVE.
@@ -165,16 +200,39 @@ pub enum Session {
     Nothing(&'static str),
 }
 
+/// What a DISCARD is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discarded {
+    /// All that the session has set and keeps.
+    All,
+    /// Plans, which are made anew when they are needed.
+    Plans,
+    /// What the session has kept of sequences.
+    Sequences,
+    /// Temporary tables.
+    Temporary,
+}
+
 /// Binds a statement. `declared` are the types that the client gives for parameters, as far as it does.
 pub fn bind(catalog: &Catalog, parsed: &Parsed, declared: &[Option<SqlType>]) -> Result<Prepared> {
     if let Some(bound) = by_name(parsed).map_err(|error| error.located(&parsed.text))? {
-        return Ok(Prepared { bound, parameters: Vec::new(), columns: Vec::new(), warnings: Vec::new() });
+        return Ok(Prepared {
+            bound,
+            parameters: Vec::new(),
+            columns: Vec::new(),
+            warnings: Vec::new(),
+            relations: Vec::new(),
+        });
     }
     let parameters = Parameters::new(declared);
-    crate::system::rewrite::statement(catalog, &parsed.statement, &parsed.sql)
-        .and_then(|rewritten| {
-            let statement = rewritten.as_ref().unwrap_or(&parsed.statement);
-            bind_statement(catalog, statement, &parsed.sql, &parameters)
+    rewrite::statement(catalog, &parsed.statement, &parsed.sql)
+        .and_then(|rewritten| match rewritten {
+            None => bind_statement(catalog, &parsed.statement, &parsed.sql, &parameters),
+            Some(Rewritten { statement, relations }) => {
+                let relations = relations.iter().map(|name| parameters.index(name)).collect::<Result<_>>()?;
+                let prepared = bind_statement(catalog, &statement, &parsed.sql, &parameters)?;
+                Ok(Prepared { relations, ..prepared })
+            }
         })
         .map_err(|error| error.located(&parsed.text))
 }
@@ -196,8 +254,13 @@ fn bind_statement(
     sql: &str,
     parameters: &Parameters,
 ) -> Result<Prepared> {
-    let without_result =
-        |bound| Prepared { bound, parameters: parameters.types(), columns: Vec::new(), warnings: Vec::new() };
+    let without_result = |bound| Prepared {
+        bound,
+        parameters: parameters.types(),
+        columns: Vec::new(),
+        warnings: Vec::new(),
+        relations: Vec::new(),
+    };
     let text_column = |name: &str| vec![ResultColumn { name: name.to_owned(), ty: SqlType::Text }];
     let shown = |name: String| {
         let columns = text_column(&name);
@@ -206,6 +269,7 @@ fn bind_statement(
             parameters: Vec::new(),
             columns,
             warnings: Vec::new(),
+            relations: Vec::new(),
         }
     };
     Ok(match statement {
@@ -280,7 +344,13 @@ fn explained(
         }
     };
     let columns = vec![ResultColumn { name: "QUERY PLAN".to_owned(), ty: SqlType::Text }];
-    Ok(Prepared { bound: Bound::Explain(lines), parameters, columns, warnings: Vec::new() })
+    Ok(Prepared {
+        bound: Bound::Explain(lines),
+        parameters,
+        columns,
+        warnings: Vec::new(),
+        relations: Vec::new(),
+    })
 }
 
 /// DECLARE name CURSOR [WITH HOLD] FOR query
@@ -365,14 +435,20 @@ fn session(statement: &Statement) -> Result<Session> {
         Statement::Reset(ResetStatement { reset }) => {
             use sqlparser::ast::Reset;
             match reset {
-                Reset::ALL | Reset::SessionAuthorization => Session::Reset(None),
+                Reset::ALL => Session::Reset(None),
+                Reset::SessionAuthorization => Session::Reset(Some("session_authorization".to_owned())),
                 Reset::ConfigurationParameter(name) => Session::Reset(Some(name.to_string().to_lowercase())),
             }
         }
-        Statement::Discard { .. } => Session::Discard,
+        Statement::Discard { object_type } => Session::Discard(match object_type {
+            DiscardObject::ALL => Discarded::All,
+            DiscardObject::PLANS => Discarded::Plans,
+            DiscardObject::SEQUENCES => Discarded::Sequences,
+            DiscardObject::TEMP => Discarded::Temporary,
+        }),
         Statement::Deallocate { name, .. } => {
-            let name = fold(name);
-            Session::Deallocate((name != "all").then_some(name))
+            let is_all = name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all");
+            Session::Deallocate((!is_all).then(|| fold(name)))
         }
         Statement::Close { cursor: CloseCursor::All } => Session::Close(None),
         Statement::Close { cursor: CloseCursor::Specific { name } } => Session::Close(Some(fold(name))),
@@ -394,16 +470,18 @@ fn set_variable(set: &Set) -> Result<Session> {
         Ast::Value(value) => value.value.clone().into_string().unwrap_or_else(|| value.value.to_string()),
         other => other.to_string(),
     };
+    let setting = |name: String, value: String, is_local: bool| Session::Set { name, value, is_local };
     Ok(match set {
-        Set::SingleAssignment { variable, values, .. } => Session::Set {
-            name: variable.to_string().to_lowercase(),
-            value: values.iter().map(plain).collect::<Vec<_>>().join(", "),
-        },
-        Set::SetTimeZone { value, .. } => Session::Set { name: "timezone".to_owned(), value: plain(value) },
+        Set::SingleAssignment { scope, variable, values, .. } => setting(
+            variable.to_string().to_lowercase(),
+            values.iter().map(plain).collect::<Vec<_>>().join(", "),
+            *scope == Some(ContextModifier::Local),
+        ),
+        Set::SetTimeZone { local, value } => setting("timezone".to_owned(), plain(value), *local),
         Set::SetNames { charset_name, .. } => {
-            Session::Set { name: "client_encoding".to_owned(), value: fold(charset_name) }
+            setting("client_encoding".to_owned(), fold(charset_name), false)
         }
-        Set::SetTransaction { .. } => Session::Set { name: "transaction".to_owned(), value: set.to_string() },
+        Set::SetTransaction { .. } => setting("transaction".to_owned(), set.to_string(), false),
         other => return Err(SqlError::unsupported(other.to_string())),
     })
 }
@@ -432,16 +510,19 @@ fn constant(query: &Query, select: &Select, parameters: &Parameters) -> Result<P
     if select.selection.is_some() || query.limit_clause.is_some() {
         return Err(SqlError::unsupported("WHERE and LIMIT without FROM"));
     }
-    let outputs = crate::select::projection(&binder, select, &[])?;
+    let mut select = select.clone();
+    let settings = set_config::take(&mut select, &binder)?;
+    let outputs = crate::select::projection(&binder, &select, &[])?;
     let columns = result_columns(&outputs.columns);
     let exprs: Vec<(Expr, SqlType)> = outputs.columns.into_iter().map(|(_, expr, ty)| (expr, ty)).collect();
     let values = Evaluator::new(&exprs, &[], parameters)?;
-    let constant = Constant { values, shown: true, parameters: parameters.types() };
+    let constant = Constant { values, shown: true, parameters: parameters.types(), settings };
     Ok(Prepared {
         bound: Bound::Constant(constant),
         parameters: parameters.types(),
         columns,
         warnings: Vec::new(),
+        relations: Vec::new(),
     })
 }
 
@@ -493,5 +574,6 @@ fn lookup(
         parameters: parameters.types(),
         columns,
         warnings: Vec::new(),
+        relations: Vec::new(),
     }))
 }

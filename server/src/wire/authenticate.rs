@@ -77,7 +77,8 @@ pub async fn authenticate(
 ) -> Result<Who, End> {
     database.refresh()?;
     let asks = database.catalog.borrow().roles().ask_for_passwords();
-    let end_point = entrance.tls().filter(|_| io.is_encrypted()).and_then(Tls::end_point);
+    let tls = io.tls().cloned();
+    let end_point = tls.as_deref().and_then(Tls::end_point);
     let role = match entrance.trusts(peer, asks) {
         true => None,
         false => Some(prove(database, io, input, &name, Binding(end_point)).await?),

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use operators::expr::Literal;
 use operators::{Row, Rows};
-use sql::{Declaration, ResultColumn, SqlError};
+use sql::{Declaration, KeptCursor, ResultColumn, SqlError};
 
 use super::connection::End;
-use super::execute::Done;
+use super::execute::{Done, now};
 use super::scan::SCAN_MEMORY_BYTES;
 use super::session::Session;
 use super::statement::Statement;
@@ -36,6 +36,10 @@ struct Open {
     is_held: bool,
     /// Whether its transaction has not ended.
     is_new: bool,
+    /// The text that made it.
+    text: Box<str>,
+    /// When it was made: microseconds since 1970.
+    made: i64,
 }
 
 fn missing(name: &str) -> SqlError {
@@ -43,9 +47,16 @@ fn missing(name: &str) -> SqlError {
 }
 
 impl Cursors {
-    /// The names, and whether each outlives its transaction.
-    pub fn list(&self) -> Vec<(&str, bool)> {
-        self.named.iter().map(|(name, open)| (name.as_str(), open.is_held)).collect()
+    /// All of them, in no order.
+    pub fn list(&self) -> Vec<KeptCursor> {
+        let cursor = |(name, open): (&String, &Open)| KeptCursor {
+            name: name.clone(),
+            statement: open.text.to_string(),
+            is_held: open.is_held,
+            is_binary: false,
+            made: open.made,
+        };
+        self.named.iter().map(cursor).collect()
     }
 
     /// The columns of a cursor's rows.
@@ -97,16 +108,16 @@ impl Cursors {
     }
 
     fn bytes(&self) -> u64 {
-        self.named.values().map(|open| open.rows.rows.len() as u64).sum()
+        self.named.values().map(|open| (open.rows.rows.len() + open.text.len()) as u64).sum()
     }
 }
 
 impl Session {
-    /// DECLARE CURSOR: runs the query and keeps what it gives.
+    /// DECLARE CURSOR, which has this text: runs the query and keeps what it gives.
     pub(super) async fn declare(
         &mut self,
         io: &mut Io,
-        declaration: &Declaration,
+        (declaration, text): (&Declaration, &str),
         parameters: &[Literal],
     ) -> Result<Done, End> {
         let Declaration { name, is_held, query } = declaration;
@@ -124,14 +135,15 @@ impl Session {
         let statement: Rc<Statement> = Statement::of(query.clone());
         let done = Box::pin(self.execute(io, &statement, parameters)).await?;
         let rows = done.rows.unwrap_or_default();
-        if self.cursors.bytes() + rows.rows.len() as u64 > SCAN_MEMORY_BYTES {
+        if self.cursors.bytes() + (rows.rows.len() + text.len()) as u64 > SCAN_MEMORY_BYTES {
             let message = "the results of the session's cursors need more memory than they may have";
             let detail = format!("Together they may have {} MiB.", SCAN_MEMORY_BYTES >> 20);
             return Err(SqlError::new("53200", message).detail(detail).hint("Close some.").into());
         }
         let is_new = state != State::None;
         let columns = query.columns.clone();
-        let open = Open { columns, rows, at: 0, is_held: *is_held, is_new };
+        let (text, made) = (text.into(), now());
+        let open = Open { columns, rows, at: 0, is_held: *is_held, is_new, text, made };
         self.cursors.named.insert(name.clone(), open);
         Ok(Done::words("DECLARE CURSOR"))
     }

@@ -11,9 +11,11 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use sql::SqlError;
 
+use super::certificates::Certificates;
 use super::tls::Tls;
 use crate::error::Error;
 
@@ -43,7 +45,7 @@ impl Peer {
 
 /// What the ways in ask for.
 pub struct Entrance {
-    tls: Option<Tls>,
+    certificates: Option<Certificates>,
     is_insecure: bool,
 }
 
@@ -54,13 +56,13 @@ impl Entrance {
     ///
     /// What is wrong with the files.
     pub fn open(files: Option<&(PathBuf, PathBuf)>, is_insecure: bool) -> Result<Entrance, Error> {
-        let tls = files.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?;
-        Ok(Entrance { tls, is_insecure })
+        let open = |(certificate, key): &(PathBuf, PathBuf)| Certificates::open(certificate, key);
+        Ok(Entrance { certificates: files.map(open).transpose()?, is_insecure })
     }
 
-    /// TLS, if the server has a certificate.
-    pub fn tls(&self) -> Option<&Tls> {
-        self.tls.as_ref()
+    /// TLS with the newest certificate, if the server has one.
+    pub fn tls(&self) -> Option<Rc<Tls>> {
+        self.certificates.as_ref().map(Certificates::newest)
     }
 
     /// Whether a client need not prove who it is; `asks` says whether some role has a password.

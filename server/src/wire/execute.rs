@@ -179,12 +179,16 @@ impl Session {
                 let found = self.look_up(lookup, &context).await?;
                 Done::rows(lookup.result(&found, &context)?)
             }
-            Bound::Constant(constant) => Done::rows(constant.rows(&context)?),
+            Bound::Constant(constant) => {
+                Done::rows(constant.rows(&context, |setting| self.set_config(io, setting))?)
+            }
             Bound::Explain(lines) => {
                 let rows = super::rows::text_rows(lines.iter().map(|line| [Some(line.as_str())]));
                 Done { tag: Tag::words("EXPLAIN"), rows: Some(rows) }
             }
-            Bound::Declare(declaration) => self.declare(io, declaration, parameters).await?,
+            Bound::Declare(declaration) => {
+                self.declare(io, (declaration, statement.sql()), parameters).await?
+            }
             Bound::Prepare(preparation) => self.prepare(preparation)?,
             Bound::Execute(execution) => self.execute_kept(io, execution, statement.columns()).await?,
             Bound::Query(scan) => self.scan(scan, &context).await?,

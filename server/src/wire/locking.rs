@@ -21,6 +21,9 @@ const AGAIN_PAUSE: Duration = Duration::from_millis(1);
 /// Rows of one table by their primary keys.
 type ByKey = HashMap<Box<[u8]>, Box<[u8]>>;
 
+/// A row of one with its primary key.
+type Keyed<'r> = (&'r [u8], &'r [u8]);
+
 /// Rows that are locked, as they were read.
 struct Locked {
     /// What the statement shows.
@@ -137,8 +140,8 @@ impl Session {
     async fn are_there(&mut self, locking: &Locking, locked: &Locked) -> Result<bool, SqlError> {
         for (target, as_read) in locking.targets.iter().zip(&locked.as_read) {
             let unknown = self.unknown(target.table, as_read);
-            let there = self.rows_there(target.table, unknown.iter().map(|(key, _)| &***key)).await?;
-            if unknown.iter().any(|(key, row)| there.get(*key) != Some(*row)) {
+            let there = self.rows_there(target.table, unknown.iter().map(|(key, _)| *key)).await?;
+            if unknown.iter().any(|(key, row)| there.get(*key).map(|row| &**row) != Some(*row)) {
                 return Ok(false);
             }
         }
@@ -146,10 +149,10 @@ impl Session {
     }
 
     /// Those of the rows that the transaction has neither changed nor locked before.
-    fn unknown<'r>(&self, table: TableId, rows: &'r ByKey) -> Vec<(&'r Box<[u8]>, &'r Box<[u8]>)> {
+    fn unknown<'r>(&self, table: TableId, rows: &'r ByKey) -> Vec<Keyed<'r>> {
         let overlay = self.transaction.overlay();
         let unknown = rows.iter().filter(|(key, _)| !overlay.knows(table, key));
-        unknown.collect()
+        unknown.map(|(key, row)| (&**key, &**row)).collect()
     }
 
     /// In a transaction the rows are to be what they are until it ends.

@@ -22,6 +22,7 @@
 
 mod authenticate;
 mod cancel;
+mod certificates;
 mod connection;
 mod copy;
 mod cursor;
@@ -31,6 +32,7 @@ mod define;
 mod encode;
 mod entrance;
 mod execute;
+mod kept;
 mod locking;
 mod locks;
 mod overlay;
@@ -43,14 +45,17 @@ mod rows;
 mod scan;
 mod scram;
 mod session;
+mod set;
 mod settings;
 mod show;
+mod socket;
 mod startup;
 mod statement;
 mod stream;
 mod tag;
 mod tls;
 mod transaction;
+mod view;
 
 pub use tls::{certificates, end_point};
 
@@ -135,7 +140,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
             tokio::task::spawn_local(accept_tcp(database.clone(), entrance.clone(), listener));
         }
         if let Some(folder) = &options.socket_folder {
-            let listener = unix_listener(folder, addresses.first().map_or(0, SocketAddr::port))?;
+            let listener = socket::listen(folder, addresses.first().map_or(0, SocketAddr::port))?;
             tokio::task::spawn_local(accept_unix(database.clone(), entrance.clone(), listener));
         }
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -172,24 +177,6 @@ fn tcp_listener(address: SocketAddr, is_shared: bool) -> std::io::Result<TcpList
     socket.set_reuseport(is_shared)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-/// The socket `.s.PGSQL.<port>` in a folder that nobody else may enter.
-fn unix_listener(folder: &Path, port: u16) -> Result<UnixListener, Error> {
-    use std::os::unix::fs::PermissionsExt;
-    let failed = |what| move |source| Error::Path { what, path: folder.to_owned(), source };
-    std::fs::create_dir_all(folder).map_err(failed("cannot make"))?;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
-        .map_err(failed("cannot protect"))?;
-    let path = folder.join(format!(".s.PGSQL.{port}"));
-    // One that was left by an earlier front would be in the way.
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(failed("cannot clear")(error));
-        }
-        _ => {}
-    }
-    UnixListener::bind(&path).map_err(failed("cannot listen in"))
 }
 
 async fn accept_tcp(database: Rc<Database>, entrance: Rc<Entrance>, listener: TcpListener) {

@@ -7,8 +7,8 @@ use sql::{Bound, ResultColumn, SqlError};
 
 use super::connection::End;
 use super::execute::{Done, now};
-use super::session::{NAMED_COUNT_MAX, Session};
-use super::statement::Statement;
+use super::session::Session;
+use super::statement::{Named, Statement};
 use super::stream::Io;
 
 fn changed_result() -> SqlError {
@@ -16,17 +16,24 @@ fn changed_result() -> SqlError {
 }
 
 impl Session {
-    /// Refuses the name of a statement that is to be kept, if there is one already or if there are too many.
-    pub(super) fn check_new_name(&self, name: &str) -> Result<(), SqlError> {
-        if !name.is_empty() && self.statements.contains_key(name) {
+    /// Refuses the name of a statement that is to be kept if there is one already, and its text if there is no room for it.
+    pub(super) fn check_new_name(&self, name: &str, text_bytes: usize) -> Result<(), SqlError> {
+        if !name.is_empty() && self.statements.contains(name) {
             return Err(SqlError::new("42P05", format!("prepared statement {name:?} already exists")));
         }
-        if self.statements.len() >= NAMED_COUNT_MAX {
-            return Err(SqlError::new("54000", "a session has too many prepared statements")
-                .detail(format!("It keeps up to {NAMED_COUNT_MAX}."))
-                .hint("Close some."));
-        }
-        Ok(())
+        self.statements.check_room(name, text_bytes)
+    }
+
+    /// Keeps a statement; `text` is what made it.
+    pub(super) fn keep_statement(
+        &mut self,
+        name: &str,
+        statement: Rc<Statement>,
+        text: &str,
+        is_from_sql: bool,
+    ) -> Result<(), SqlError> {
+        let named = Named { statement, text: text.into(), is_from_sql, made: now() };
+        self.statements.insert(name, named, text.len())
     }
 
     /// The statement of a name, bound again if what it depends on has changed since.
@@ -44,16 +51,19 @@ impl Session {
         if executes && !kept.columns().is_empty() && kept.columns() != fresh.columns() {
             return Err(changed_result());
         }
-        self.statements.insert(name.to_owned(), fresh.clone());
+        if let Some(named) = self.statements.remove(name) {
+            let bytes = named.text.len();
+            self.statements.insert(name, Named { statement: fresh.clone(), ..named }, bytes)?;
+        }
         Ok(fresh)
     }
 
     /// PREPARE.
     pub(super) fn prepare(&mut self, preparation: &Preparation) -> Result<Done, SqlError> {
-        let Preparation { name, parsed, declared } = preparation;
-        self.check_new_name(name)?;
+        let Preparation { name, parsed, text, declared } = preparation;
+        self.check_new_name(name, text.len())?;
         let statement = self.prepared(Some(parsed.clone()), declared.clone())?;
-        self.statements.insert(name.clone(), statement);
+        self.keep_statement(name, statement, text, true)?;
         Ok(Done::words("PREPARE"))
     }
 
@@ -77,6 +87,7 @@ impl Session {
             return Err(SqlError::unsupported(format!("EXECUTE of a prepared {what}")).into());
         }
         let values = execution.values(&kept.prepared.parameters, now())?;
+        kept.prepared.check_relations(&self.database.catalog.borrow(), &values)?;
         if kept.columns() != columns {
             return Err(changed_result().into());
         }

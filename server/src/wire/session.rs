@@ -1,6 +1,5 @@
 //! A session: what a client has set and prepared, and what each message does.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,18 +13,34 @@ use super::copy::Copying;
 use super::cursor::Cursors;
 use super::database::Database;
 use super::decode::{Bind, List, Message, Target};
-use super::execute::Done;
+use super::execute::{Done, now};
+use super::kept::{Kept, Limits};
 use super::locks::Held;
 use super::pipeline::Pipeline;
 use super::rows::{Encoder, Formats};
 use super::settings::Settings;
-use super::statement::{self, Cursor, Portal, Statement};
+use super::statement::{self, Cursor, Named, Portal, Statement};
 use super::stream::Io;
 use super::tag::Tag;
 use super::transaction::{State, Transaction};
 
-/// Statements or portals with a name that a session keeps.
-pub const NAMED_COUNT_MAX: usize = 10_000;
+/// Statements or portals that a session keeps.
+const NAMED_COUNT_MAX: usize = 10_000;
+/// The statements that a session keeps. What is made of a text takes some thirty times its memory, so these are 256 MiB; drivers
+/// keep up to 5 MiB of text by themselves.
+const STATEMENT_LIMITS: Limits = Limits {
+    what: "prepared statements",
+    hint: "DEALLOCATE those that are not needed any more.",
+    count_max: NAMED_COUNT_MAX,
+    bytes_max: 8 << 20,
+};
+/// The portals: their parameters, and results that have not been fetched to their ends.
+const PORTAL_LIMITS: Limits = Limits {
+    what: "portals",
+    hint: "Close those that are not needed any more, or fetch their rows to the end.",
+    count_max: NAMED_COUNT_MAX,
+    bytes_max: RESULT_BYTES_MAX,
+};
 /// Bytes of a result that is kept for a portal whose rows are fetched piece by piece.
 const RESULT_BYTES_MAX: usize = 256 << 20;
 
@@ -42,8 +57,8 @@ pub struct Session {
     pub(super) transaction: Transaction,
     /// Rows that are locked until the statement or the transaction ends.
     pub(super) locked: Held,
-    pub(super) statements: HashMap<String, Rc<Statement>>,
-    pub(super) portals: HashMap<String, Portal>,
+    pub(super) statements: Kept<Named>,
+    pub(super) portals: Kept<Portal>,
     pub(super) cursors: Cursors,
     pub(super) pipeline: Pipeline,
     pub(super) encoder: Encoder,
@@ -51,7 +66,7 @@ pub struct Session {
     pub(super) copying: Option<Box<Copying>>,
     /// How long a statement may take.
     pub(super) time_max: Option<Duration>,
-    number: u32,
+    pub(super) number: u32,
     /// After an error in the extended protocol, until Sync.
     is_skipping: bool,
 }
@@ -69,8 +84,9 @@ impl Session {
         interrupt: Rc<Interrupt>,
         number: u32,
         who: Who,
-        settings: Settings,
+        mut settings: Settings,
     ) -> Session {
+        settings.begin_session();
         let mut session = Session {
             locked: Held::new(&database.locks, number),
             database,
@@ -80,8 +96,8 @@ impl Session {
             token: Token::default(),
             is_eventual: false,
             transaction: Transaction::default(),
-            statements: HashMap::new(),
-            portals: HashMap::new(),
+            statements: Kept::new(STATEMENT_LIMITS),
+            portals: Kept::new(PORTAL_LIMITS),
             cursors: Cursors::default(),
             pipeline: Pipeline::default(),
             encoder: Encoder::default(),
@@ -148,7 +164,7 @@ impl Session {
         }
         io.out.error("ERROR", error);
         if self.transaction.state() == State::Implicit {
-            self.cursors.end_transaction(false);
+            self.end_transaction(io, false);
         }
         self.transaction.fail();
         self.unlock();
@@ -255,8 +271,8 @@ impl Session {
         if self.transaction.state() == State::Implicit {
             let committed = self.commit().await;
             self.unlock();
+            self.end_transaction(io, committed.is_ok());
             committed?;
-            self.cursors.end_transaction(true);
         }
         io.out.ready(self.transaction.status());
         Ok(())
@@ -268,8 +284,7 @@ impl Session {
         parsed: Option<sql::Parsed>,
         declared: Vec<Option<sql::SqlType>>,
     ) -> Result<Rc<Statement>, SqlError> {
-        let parsed =
-            parsed.map(|parsed| parsed.in_session(self.number, &self.who.name, &self.cursors.list()));
+        let parsed = parsed.map(|parsed| parsed.in_session(self));
         let statement = Statement::bind(&self.database, parsed, declared)?;
         match &statement.prepared.bound {
             Bound::Session(sql::Session::Fetch { name, moves: false, .. }) => {
@@ -277,7 +292,7 @@ impl Session {
                 Ok(statement.with_columns(columns))
             }
             Bound::Execute(execution) => Ok(match self.statements.get(&execution.name) {
-                Some(kept) => statement.with_columns(kept.columns().to_vec()),
+                Some(kept) => statement.with_columns(kept.statement.columns().to_vec()),
                 // That it is missing is said when it is run.
                 None => statement,
             }),
@@ -295,11 +310,11 @@ impl Session {
     }
 
     fn parse(&mut self, io: &mut Io, name: &str, sql: &str, types: List<'_, 4>) -> Result<(), End> {
-        self.check_new_name(name)?;
+        self.check_new_name(name, sql.len())?;
         let declared = types.iter().map(sql::SqlType::from_oid).collect();
         if let Some(copy) = super::copy::parse(sql)? {
             self.transaction.check()?;
-            self.statements.insert(name.to_owned(), Statement::copy(copy));
+            self.keep_statement(name, Statement::copy(copy), sql, false)?;
             io.out.parse_complete();
             return Ok(());
         }
@@ -309,13 +324,13 @@ impl Session {
             return Err(SqlError::new("42601", message).into());
         }
         let statement = self.bindable(self.prepared(parsed.pop(), declared))?;
-        self.statements.insert(name.to_owned(), statement);
+        self.keep_statement(name, statement, sql, false)?;
         io.out.parse_complete();
         Ok(())
     }
 
     pub(super) fn statement(&self, name: &str) -> Result<&Rc<Statement>, SqlError> {
-        self.statements.get(name).ok_or_else(|| {
+        self.statements.get(name).map(|named| &named.statement).ok_or_else(|| {
             let what = if name.is_empty() {
                 "unnamed prepared statement".to_owned()
             } else {
@@ -328,25 +343,22 @@ impl Session {
     fn bind(&mut self, io: &mut Io, bind: &Bind<'_>) -> Result<(), End> {
         let statement = self.renewed(bind.statement)?;
         let formats = Formats::new(bind.results, statement.columns().len())?;
-        let recycled = match self.portals.get_mut(bind.portal) {
-            Some(_) if !bind.portal.is_empty() => {
+        let mut parameters = match self.portals.contains(bind.portal) {
+            false => self.pipeline.spare_parameters(),
+            true if bind.portal.is_empty() => {
+                let portal = self.portals.remove(bind.portal).expect("it is there");
+                portal.parameters
+            }
+            true => {
                 let message = format!("cursor {:?} already exists", bind.portal);
                 return Err(SqlError::new("42P03", message).into());
             }
-            other => other,
         };
-        if let Some(portal) = recycled {
-            statement::parameters(&statement, bind, &mut portal.parameters)?;
-            (portal.statement, portal.formats, portal.cursor) = (statement, formats, None);
-        } else {
-            if self.portals.len() >= NAMED_COUNT_MAX {
-                return Err(SqlError::new("54000", "a session has too many portals").into());
-            }
-            let mut parameters = self.pipeline.spare_parameters();
-            statement::parameters(&statement, bind, &mut parameters)?;
-            let portal = Portal { statement, parameters, formats, cursor: None };
-            self.portals.insert(bind.portal.to_owned(), portal);
-        }
+        statement::parameters(&statement, bind, &mut parameters)?;
+        statement.prepared.check_relations(&self.database.catalog.borrow(), &parameters)?;
+        let portal = Portal { statement, parameters, formats, cursor: None, made: now() };
+        let bytes = portal.bytes();
+        self.portals.insert(bind.portal, portal, bytes)?;
         io.out.bind_complete();
         Ok(())
     }
@@ -359,9 +371,7 @@ impl Session {
                 describe_columns(io, statement, &Formats::Text);
             }
             // Drivers ask for the columns of a cursor that SQL has declared in this way.
-            Target::Portal(name)
-                if !self.portals.contains_key(name) && self.cursors.columns(name).is_ok() =>
-            {
+            Target::Portal(name) if !self.portals.contains(name) && self.cursors.columns(name).is_ok() => {
                 io.out.row_description(self.cursors.columns(name)?, |_| 0);
             }
             Target::Portal(name) => {
@@ -407,9 +417,10 @@ impl Session {
             }
         };
         self.send_rows(io, &mut cursor, &portal.statement, &portal.formats, rows_max).await?;
+        cursor.drop_sent();
         portal.cursor = Some(cursor);
-        self.portals.insert(name.to_owned(), portal);
-        Ok(())
+        let bytes = portal.bytes();
+        Ok(self.portals.insert(name, portal, bytes)?)
     }
 
     /// Sends up to `rows_max` rows of a result, all if that is 0, and how it ends.

@@ -1,4 +1,9 @@
 //! The settings of a session: SET, SHOW and RESET, and what a client is told of them at the start.
+//!
+//! A transaction that is undone takes back what was set in it. What SET LOCAL sets lies over the rest and is forgotten when the
+//! transaction ends, however it does.
+
+use std::rc::Rc;
 
 use sql::SqlError;
 
@@ -8,6 +13,8 @@ pub const SERVER_VERSION: &str = concat!("15.0 (Sakia ", env!("CARGO_PKG_VERSION
 const CUSTOM_COUNT_MAX: usize = 64;
 /// Longest value.
 const VALUE_BYTES_MAX: usize = 4096;
+/// Names and values together. Each savepoint may keep as much.
+const BYTES_MAX: usize = 64 << 10;
 
 /// A setting that everybody has.
 struct Known {
@@ -102,13 +109,59 @@ pub enum Changed {
     Ignored(&'static str),
 }
 
+/// Names with values.
+type Values = Rc<Vec<(String, String)>>;
+
 /// The values that a session has set.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    set: Vec<(String, String)>,
+    set: Values,
+    /// What holds until the transaction ends.
+    local: Values,
+    /// What was set when the transaction began, once it has set something.
+    before: Option<Values>,
+    /// What the client asked for when it connected.
+    initial: Values,
     /// Whom the session is of.
     user: String,
     is_superuser: bool,
+}
+
+/// What was set at a time in a transaction.
+#[derive(Debug, Clone)]
+pub struct Mark {
+    set: Values,
+    local: Values,
+}
+
+/// For how long a value is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// For the rest of the session, by itself.
+    Session,
+    /// For the rest of the session, if the transaction is committed.
+    Transaction,
+    /// For the rest of the transaction.
+    Local,
+}
+
+fn position(values: &Values, name: &str) -> Option<usize> {
+    values.iter().position(|(set, _)| set.eq_ignore_ascii_case(name))
+}
+
+fn put(values: &mut Values, name: &str, value: String) {
+    let place = position(values, name);
+    let values = Rc::make_mut(values);
+    match place {
+        Some(place) => values[place].1 = value,
+        None => values.push((name.to_owned(), value)),
+    }
+}
+
+fn forget(values: &mut Values, name: &str) {
+    if let Some(place) = position(values, name) {
+        Rc::make_mut(values).remove(place);
+    }
 }
 
 fn find(name: &str) -> Option<&'static Known> {
@@ -126,10 +179,17 @@ impl Settings {
     ///
     /// 42704 if there is none of this name.
     pub fn get(&self, name: &str) -> Result<&str, SqlError> {
-        if let Some((_, value)) = self.set.iter().find(|(set, _)| set.eq_ignore_ascii_case(name)) {
-            return Ok(value);
+        for values in [&self.local, &self.set] {
+            if let Some(place) = position(values, name) {
+                return Ok(&values[place].1);
+            }
         }
-        find(name).map(|known| self.initial(known)).ok_or_else(|| unknown(name))
+        find(name).map(|known| self.standard(known)).ok_or_else(|| unknown(name))
+    }
+
+    /// The session begins: to what is set now RESET goes back.
+    pub fn begin_session(&mut self) {
+        self.initial = self.set.clone();
     }
 
     /// Says whom the session is of.
@@ -139,7 +199,7 @@ impl Settings {
     }
 
     /// A setting as it is when nobody has set it.
-    fn initial(&self, known: &Known) -> &str {
+    fn standard(&self, known: &Known) -> &str {
         match known.name {
             "session_authorization" => &self.user,
             "is_superuser" if !self.is_superuser => "off",
@@ -152,12 +212,12 @@ impl Settings {
     /// # Errors
     ///
     /// A name that is not known, a value that is not taken.
-    pub fn set(&mut self, name: &str, value: &str) -> Result<Changed, SqlError> {
+    pub fn set(&mut self, name: &str, value: &str, reach: Reach) -> Result<Changed, SqlError> {
         if value.len() > VALUE_BYTES_MAX {
             return Err(SqlError::new("22023", format!("the value of {name:?} is too long")));
         }
         if value.eq_ignore_ascii_case("default") {
-            self.reset(name)?;
+            self.reset(name, reach)?;
             return Ok(Changed::Taken);
         }
         let value = match find(name) {
@@ -168,14 +228,36 @@ impl Settings {
                 Err(why) => return Ok(Changed::Ignored(why)),
             },
         };
-        match self.set.iter().position(|(set, _)| set.eq_ignore_ascii_case(name)) {
-            Some(place) => self.set[place].1 = value,
-            None if self.set.len() >= CUSTOM_COUNT_MAX + KNOWN.len() => {
-                return Err(SqlError::new("54000", "a session has too many settings"));
-            }
-            None => self.set.push((name.to_owned(), value)),
+        let all = || self.set.iter().chain(self.local.iter());
+        let is_new = position(&self.set, name).is_none() && position(&self.local, name).is_none();
+        let bytes: usize = all().map(|(name, value)| name.len() + value.len()).sum();
+        if is_new && all().count() >= CUSTOM_COUNT_MAX + KNOWN.len() || bytes + value.len() > BYTES_MAX {
+            return Err(SqlError::new("54000", "a session has too many settings").detail(format!(
+                "It has up to {CUSTOM_COUNT_MAX} of its own, and {} KiB of them all.",
+                BYTES_MAX >> 10
+            )));
         }
+        self.change(name, Some(value), reach);
         Ok(Changed::Taken)
+    }
+
+    fn change(&mut self, name: &str, value: Option<String>, reach: Reach) {
+        if reach == Reach::Local {
+            // What it had at first lies over what has been set since.
+            let first = || position(&self.initial, name).map(|place| self.initial[place].1.clone());
+            let standard = || find(name).map(|known| self.standard(known).to_owned());
+            let value = value.or_else(first).or_else(standard).unwrap_or_default();
+            return put(&mut self.local, name, value);
+        }
+        if reach == Reach::Transaction {
+            self.before.get_or_insert_with(|| self.set.clone());
+        }
+        forget(&mut self.local, name);
+        let first = || position(&self.initial, name).map(|place| self.initial[place].1.clone());
+        match value.or_else(first) {
+            Some(value) => put(&mut self.set, name, value),
+            None => forget(&mut self.set, name),
+        }
     }
 
     /// Gives a setting the value that it had at first.
@@ -183,17 +265,46 @@ impl Settings {
     /// # Errors
     ///
     /// 42704 if there is none of this name.
-    pub fn reset(&mut self, name: &str) -> Result<(), SqlError> {
+    pub fn reset(&mut self, name: &str, reach: Reach) -> Result<(), SqlError> {
         if find(name).is_none() && !name.contains('.') {
             return Err(unknown(name));
         }
-        self.set.retain(|(set, _)| !set.eq_ignore_ascii_case(name));
+        self.change(name, None, reach);
         Ok(())
     }
 
     /// Gives all settings the values that they had at first.
-    pub fn reset_all(&mut self) {
-        self.set.clear();
+    pub fn reset_all(&mut self, reach: Reach) {
+        assert_ne!(reach, Reach::Local, "RESET is not local");
+        if reach == Reach::Transaction {
+            self.before.get_or_insert_with(|| self.set.clone());
+        }
+        self.local = Values::default();
+        self.set = self.initial.clone();
+    }
+
+    /// What is set now, for a savepoint.
+    pub fn mark(&self) -> Mark {
+        Mark { set: self.set.clone(), local: self.local.clone() }
+    }
+
+    /// ROLLBACK TO a savepoint.
+    pub fn return_to(&mut self, Mark { set, local }: Mark) {
+        (self.set, self.local) = (set, local);
+    }
+
+    /// Whether the transaction has set anything.
+    pub fn has_set(&self) -> bool {
+        self.before.is_some() || !self.local.is_empty()
+    }
+
+    /// The transaction ends.
+    pub fn end_transaction(&mut self, is_committed: bool) {
+        self.local = Values::default();
+        match self.before.take() {
+            Some(before) if !is_committed => self.set = before,
+            _ => {}
+        }
     }
 
     /// All settings with their values.
@@ -264,17 +375,48 @@ mod tests {
     #[test]
     fn settings_are_set_shown_and_reset() {
         let mut settings = Settings::default();
+        let mut set = |name: &str, value: &str| settings.set(name, value, Reach::Session);
+        assert_eq!(set("statement_timeout", "2 s"), Ok(Changed::Taken));
+        assert_eq!(set("my.own", "x"), Ok(Changed::Taken));
+        assert!(matches!(set("timezone", "Europe/Vienna"), Ok(Changed::Ignored(_))));
+        assert_eq!(set("nonsense", "1").expect_err("unknown").sqlstate, "42704");
+        assert_eq!(set("server_version", "1").expect_err("fixed").sqlstate, "55P02");
+        assert!(set("client_encoding", "'utf-8'").is_ok());
+        assert_eq!(set("client_encoding", "LATIN1").expect_err("refused").sqlstate, "22023");
         assert_eq!(settings.get("DATESTYLE"), Ok("ISO, MDY"));
-        assert_eq!(settings.set("statement_timeout", "2 s"), Ok(Changed::Taken));
         assert_eq!(settings.get("statement_timeout"), Ok("2000"));
-        settings.reset("statement_timeout").expect("it is known");
+        settings.reset("statement_timeout", Reach::Session).expect("it is known");
         assert_eq!(settings.get("statement_timeout"), Ok("0"));
-        assert_eq!(settings.set("my.own", "x"), Ok(Changed::Taken));
         assert_eq!(settings.get("my.own"), Ok("x"));
-        assert!(matches!(settings.set("timezone", "Europe/Vienna"), Ok(Changed::Ignored(_))));
-        assert_eq!(settings.set("nonsense", "1").expect_err("unknown").sqlstate, "42704");
-        assert_eq!(settings.set("server_version", "1").expect_err("fixed").sqlstate, "55P02");
-        assert!(settings.set("client_encoding", "'utf-8'").is_ok());
-        assert_eq!(settings.set("client_encoding", "LATIN1").expect_err("refused").sqlstate, "22023");
+        let full = (0..200).find_map(|n| settings.set(&format!("my.s{n}"), "", Reach::Session).err());
+        assert_eq!(full.map(|error| error.sqlstate), Some("54000"));
+    }
+
+    #[test]
+    fn what_a_transaction_sets_ends_with_it() {
+        let name = "application_name";
+        let mut settings = Settings::default();
+        settings.set(name, "client", Reach::Session).expect("taken");
+        settings.begin_session();
+        settings.set(name, "set", Reach::Transaction).expect("taken");
+        settings.set(name, "local", Reach::Local).expect("taken");
+        assert_eq!(settings.get(name), Ok("local"));
+        settings.end_transaction(true);
+        assert_eq!(settings.get(name), Ok("set"), "as after COMMIT");
+        settings.set(name, "other", Reach::Transaction).expect("taken");
+        let mark = settings.mark();
+        settings.set(name, "local", Reach::Local).expect("taken");
+        settings.set(name, "last", Reach::Transaction).expect("taken");
+        assert_eq!(settings.get(name), Ok("last"), "SET after SET LOCAL");
+        settings.return_to(mark);
+        assert_eq!(settings.get(name), Ok("other"));
+        settings.set(name, "default", Reach::Local).expect("taken");
+        assert_eq!(settings.get(name), Ok("client"));
+        settings.end_transaction(false);
+        assert_eq!(settings.get(name), Ok("set"), "as before the transaction");
+        settings.reset_all(Reach::Transaction);
+        assert_eq!(settings.get(name), Ok("client"), "as when the session began");
+        settings.end_transaction(false);
+        assert_eq!(settings.get(name), Ok("set"));
     }
 }

@@ -14,7 +14,6 @@ use super::execute::Done;
 use super::report::Failing;
 use super::rows::{text_column, text_rows};
 use super::session::Session;
-use super::settings::{Changed, Settings};
 use super::stream::Io;
 use super::tag::Tag;
 use super::transaction::State;
@@ -48,25 +47,25 @@ impl Session {
             }
             Request::Commit if self.transaction.state() == State::Failed => {
                 self.transaction.end();
-                self.cursors.end_transaction(false);
+                self.end_transaction(io, false);
                 "ROLLBACK"
             }
             Request::Commit => {
                 self.warn_outside(io);
                 let committed = self.commit().await;
-                self.cursors.end_transaction(committed.is_ok());
+                self.end_transaction(io, committed.is_ok());
                 committed?;
                 "COMMIT"
             }
             Request::Rollback => {
                 self.warn_outside(io);
                 self.transaction.end();
-                self.cursors.end_transaction(false);
+                self.end_transaction(io, false);
                 "ROLLBACK"
             }
             Request::Savepoint(name) => {
                 self.in_transaction("SAVEPOINT")?;
-                self.transaction.savepoint(name)?;
+                self.transaction.savepoint(name, self.settings.mark())?;
                 "SAVEPOINT"
             }
             Request::Release(name) => {
@@ -76,33 +75,20 @@ impl Session {
             }
             Request::RollbackTo(name) => {
                 self.in_transaction("ROLLBACK TO SAVEPOINT")?;
-                let catalog = self.database.catalog.borrow();
-                let tables = &catalog.plan().tables;
-                self.transaction.roll_back_to(name, |table| &tables[table.0 as usize])?;
+                self.roll_back_to(io, name)?;
                 "ROLLBACK"
             }
-            Request::Set { name, value } => {
-                self.set(io, name, value)?;
+            Request::Set { name, value, is_local } => {
+                self.set(io, name, value, *is_local)?;
                 "SET"
             }
             Request::Reset(name) => {
-                match name {
-                    Some(name) => self.settings.reset(name)?,
-                    None => self.settings.reset_all(),
-                }
-                self.settings_changed();
+                self.reset(io, name.as_deref())?;
                 "RESET"
             }
-            Request::Discard => {
-                self.settings.reset_all();
-                self.settings_changed();
-                self.statements.clear();
-                self.portals.clear();
-                self.cursors.close_all();
-                "DISCARD ALL"
-            }
+            Request::Discard(what) => self.discard(io, *what)?,
             Request::Deallocate(None) => {
-                self.statements.retain(|name, _| name.is_empty());
+                self.statements.retain(str::is_empty);
                 "DEALLOCATE ALL"
             }
             Request::Deallocate(Some(name)) => {
@@ -146,40 +132,6 @@ impl Session {
             State::Active | State::Failed => Ok(()),
             _ => Err(SqlError::new("25P01", format!("{what} can only be used in transaction blocks"))),
         }
-    }
-
-    fn set(&mut self, io: &mut Io, name: &str, value: &str) -> Result<(), SqlError> {
-        match name {
-            // Every transaction reads what is committed, whatever it asks for.
-            "transaction" | "session characteristics" => return Ok(()),
-            "sakia.clock" => {
-                let token: runtime::front::Token = value
-                    .parse()
-                    .map_err(|error: runtime::front::TokenError| SqlError::new("22023", error.to_string()))?;
-                self.token.merge(&token);
-                return Ok(());
-            }
-            _ => {}
-        }
-        let name = name.strip_prefix("session ").or_else(|| name.strip_prefix("local ")).unwrap_or(name);
-        if let Changed::Ignored(why) = self.settings.set(name, value)? {
-            io.out.notice("WARNING", "01000", &format!("{name} stays as it is: {why}"));
-        }
-        self.settings_changed();
-        if let Some(name) = Settings::reported_name(name) {
-            io.out.parameter_status(name, self.settings.get(name)?);
-        }
-        Ok(())
-    }
-
-    /// Takes over what settings say of how statements are run.
-    pub(super) fn settings_changed(&mut self) {
-        let time = |name: &str| {
-            let millis = self.settings.get(name).ok().and_then(super::settings::millis);
-            millis.filter(|millis| *millis > 0).map(Duration::from_millis)
-        };
-        (self.time_max, self.locked.time_max) = (time("statement_timeout"), time("lock_timeout"));
-        self.is_eventual = self.settings.get("sakia.consistency") == Ok("eventual");
     }
 
     async fn show(&self, name: &str) -> Result<Done, SqlError> {

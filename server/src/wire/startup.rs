@@ -13,7 +13,7 @@ use super::decode::{self, Reader, STARTUP_BYTES_MAX};
 use super::entrance::{Entrance, Peer};
 use super::scram;
 use super::session::Session;
-use super::settings::Settings;
+use super::settings::{Reach, Settings};
 use super::stream::{Input, Io, Stream};
 
 /// How long a client may take until it has proved who it is. Clients that ask a person for a password connect anew with it.
@@ -82,8 +82,8 @@ async fn greeting(
                         "received unencrypted data after a request for encryption",
                     )));
                 }
-                let tls =
-                    entrance.tls().filter(|_| code == decode::TLS && matches!(io.stream, Stream::Tcp(_)));
+                let can_encrypt = code == decode::TLS && matches!(io.stream, Stream::Tcp(_));
+                let tls = if can_encrypt { entrance.tls() } else { None };
                 io.out.bytes.push(if tls.is_some() { b'S' } else { b'N' });
                 io.flush().await?;
                 if let Some(tls) = tls {
@@ -149,7 +149,7 @@ fn read_greeting(code: u32, mut reader: Reader<'_>) -> Result<Greeting, End> {
             "options" => set_options(&mut greeting.settings, value)?,
             name if name.starts_with("_pq_.") => unknown_options.push(name.to_owned()),
             name => {
-                greeting.settings.set(name, value)?;
+                greeting.settings.set(name, value, Reach::Session)?;
             }
         }
     }
@@ -176,7 +176,7 @@ fn set_options(settings: &mut Settings, options: &str) -> Result<(), SqlError> {
         let Some((name, value)) = assignment.split_once('=') else {
             return Err(SqlError::new("22023", format!("invalid option in the startup packet: {word:?}")));
         };
-        settings.set(&name.replace('-', "_"), value)?;
+        settings.set(&name.replace('-', "_"), value, Reach::Session)?;
     }
     Ok(())
 }

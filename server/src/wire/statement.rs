@@ -47,7 +47,7 @@ impl Statement {
         };
         let names_kept =
             matches!(prepared.bound, Bound::Session(sql::Session::Fetch { .. }) | Bound::Execute(_));
-        let depends_on_session = names_kept || parsed.as_ref().is_some_and(Parsed::asks_for_cursors);
+        let depends_on_session = names_kept || parsed.as_ref().is_some_and(Parsed::asks_for_session);
         Ok(Rc::new(Statement { parsed, declared, copy: None, prepared, version, depends_on_session }))
     }
 
@@ -137,7 +137,21 @@ fn nothing() -> Prepared {
         parameters: Vec::new(),
         columns: Vec::new(),
         warnings: Vec::new(),
+        relations: Vec::new(),
     }
+}
+
+/// A statement that a session keeps.
+#[derive(Debug)]
+pub struct Named {
+    /// The statement.
+    pub statement: Rc<Statement>,
+    /// The text that made it.
+    pub text: Box<str>,
+    /// Whether PREPARE made it, rather than the protocol.
+    pub is_from_sql: bool,
+    /// When it was made: microseconds since 1970.
+    pub made: i64,
 }
 
 /// A statement with its parameters.
@@ -151,6 +165,22 @@ pub struct Portal {
     pub formats: Formats,
     /// Where its result stands, once it has been run.
     pub cursor: Option<Cursor>,
+    /// When it was made: microseconds since 1970.
+    pub made: i64,
+}
+
+impl Portal {
+    /// How much it keeps.
+    pub fn bytes(&self) -> usize {
+        let parameter = |value: &Literal| match value {
+            Literal::Text(text) => text.len(),
+            Literal::Bytes(bytes) => bytes.len(),
+            _ => 0,
+        };
+        let rows = self.cursor.as_ref().and_then(|cursor| cursor.rows.as_ref());
+        let parameters = self.parameters.iter().map(parameter).sum::<usize>();
+        size_of_val(self.parameters.as_slice()) + parameters + rows.map_or(0, |rows| rows.rows.len())
+    }
 }
 
 /// A result of which a part has been sent.
@@ -162,6 +192,18 @@ pub struct Cursor {
     pub at: usize,
     /// What ends the last part.
     pub tag: Tag,
+}
+
+impl Cursor {
+    /// Forgets the rows if all have been sent.
+    pub fn drop_sent(&mut self) {
+        if let Some(rows) = &mut self.rows
+            && self.at == rows.rows.len()
+        {
+            *rows = Rows::new();
+            self.at = 0;
+        }
+    }
 }
 
 /// The parameters of a Bind message, as the statement takes them; `values` keeps its memory.

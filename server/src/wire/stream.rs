@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -75,12 +76,14 @@ pub struct Io {
     pub stream: Stream,
     /// What is to go out.
     pub out: Output,
+    /// What the connection was encrypted with.
+    tls: Option<Rc<Tls>>,
 }
 
 impl Io {
     /// A connection with nothing to go out.
     pub fn new(stream: Stream) -> Io {
-        Io { stream, out: Output::default() }
+        Io { stream, out: Output::default(), tls: None }
     }
 
     /// Goes on encrypted, if the connection is plain TCP.
@@ -88,13 +91,19 @@ impl Io {
     /// # Errors
     ///
     /// The client does not want to, or the connection is broken.
-    pub async fn encrypt(&mut self, tls: &Tls) -> io::Result<()> {
+    pub async fn encrypt(&mut self, tls: Rc<Tls>) -> io::Result<()> {
         assert!(self.out.bytes.is_empty(), "what was to go out in the clear has gone");
         self.stream = match std::mem::replace(&mut self.stream, Stream::Changing) {
             Stream::Tcp(stream) => Stream::Tls(Box::new(tls.accept(stream).await?)),
             other => other,
         };
+        self.tls = Some(tls);
         Ok(())
+    }
+
+    /// What the connection was encrypted with, if it was.
+    pub fn tls(&self) -> Option<&Rc<Tls>> {
+        self.tls.as_ref()
     }
 
     /// Whether nobody on the way can read along.

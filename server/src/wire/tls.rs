@@ -1,4 +1,4 @@
-//! TLS: the server's certificate and its key, as files that are read at the start.
+//! TLS: the server's certificate and its key, from their files. When these are read is said in [`super::certificates`].
 //!
 //! What is wrong with a file is said with its name and what to do about it. Sessions are not resumed: clients of databases
 //! do not try, and nothing has to be kept for them.
@@ -30,6 +30,13 @@ const PROTOCOL: &[u8] = b"postgresql";
 pub struct Tls {
     acceptor: TlsAcceptor,
     end_point: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Tls {
+    /// Nothing of the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
 }
 
 impl Tls {

@@ -5,6 +5,7 @@ use operators::{Rows, TableId, WriteKind};
 use sql::SqlError;
 
 use super::overlay::Overlay;
+use super::settings::Mark;
 
 /// Bytes of rows that a transaction holds.
 const HELD_BYTES_MAX: usize = 64 << 20;
@@ -44,8 +45,16 @@ pub struct Transaction {
     held_bytes: usize,
     /// What is held, as reads see it.
     overlay: Overlay,
-    /// Names, and how many rows were held in each held write then.
-    savepoints: Vec<(String, Vec<usize>)>,
+    savepoints: Vec<Savepoint>,
+}
+
+/// A place to go back to.
+#[derive(Debug)]
+struct Savepoint {
+    name: String,
+    /// How many bytes of rows were held in each held write.
+    lengths: Vec<usize>,
+    settings: Mark,
 }
 
 impl Transaction {
@@ -152,18 +161,18 @@ impl Transaction {
         *self = Transaction::default();
     }
 
-    /// SAVEPOINT.
-    pub fn savepoint(&mut self, name: &str) -> Result<(), SqlError> {
+    /// SAVEPOINT, where these are the settings.
+    pub fn savepoint(&mut self, name: &str, settings: Mark) -> Result<(), SqlError> {
         if self.savepoints.len() >= SAVEPOINT_COUNT_MAX {
             return Err(SqlError::new("54000", "a transaction has too many savepoints"));
         }
         let lengths = self.held.iter().map(|held| held.rows.rows.len()).collect();
-        self.savepoints.push((name.to_owned(), lengths));
+        self.savepoints.push(Savepoint { name: name.to_owned(), lengths, settings });
         Ok(())
     }
 
     fn find(&self, name: &str) -> Result<usize, SqlError> {
-        let place = self.savepoints.iter().rposition(|(other, _)| other == name);
+        let place = self.savepoints.iter().rposition(|savepoint| savepoint.name == name);
         place.ok_or_else(|| SqlError::new("3B001", format!("savepoint {name:?} does not exist")))
     }
 
@@ -174,15 +183,15 @@ impl Transaction {
         Ok(())
     }
 
-    /// ROLLBACK TO SAVEPOINT; `spec` knows the tables.
+    /// ROLLBACK TO SAVEPOINT; `spec` knows the tables. What the settings were then.
     pub fn roll_back_to<'s>(
         &mut self,
         name: &str,
         spec: impl Fn(TableId) -> &'s TableSpec,
-    ) -> Result<(), SqlError> {
+    ) -> Result<Mark, SqlError> {
         let place = self.find(name)?;
         self.savepoints.truncate(place + 1);
-        let lengths = &self.savepoints[place].1;
+        let Savepoint { lengths, settings, .. } = &self.savepoints[place];
         self.held.truncate(lengths.len());
         for (held, length) in self.held.iter_mut().zip(lengths) {
             held.rows.rows.truncate(*length);
@@ -194,6 +203,6 @@ impl Transaction {
             self.overlay.add(spec(held.table), held);
         }
         self.state = State::Active;
-        Ok(())
+        Ok(settings.clone())
     }
 }

@@ -15,5 +15,6 @@ mod process;
 mod random;
 mod serve;
 mod server;
+mod settings;
 mod slt_files;
 mod wire;

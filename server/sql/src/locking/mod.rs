@@ -391,6 +391,7 @@ fn with_targets(
         parameters: query.parameters.clone(),
         columns,
         warnings: query.warnings.clone(),
+        relations: Vec::new(),
         bound: Bound::Locking(Box::new(Locking { query, targets, types, cut })),
     })
 }

@@ -47,8 +47,15 @@ const WORDS: &[&str] = &[
     "name",
 ];
 
+/// A statement in other words.
+pub(crate) struct Rewritten {
+    pub(crate) statement: Statement,
+    /// The parameters that must name relations, as the statement writes them.
+    pub(crate) relations: Vec<String>,
+}
+
 /// The statement as the binder takes it; none if there is nothing to change.
-pub(crate) fn statement(catalog: &Catalog, statement: &Statement, sql: &str) -> Result<Option<Statement>> {
+pub(crate) fn statement(catalog: &Catalog, statement: &Statement, sql: &str) -> Result<Option<Rewritten>> {
     let small = sql.to_lowercase();
     let reads = matches!(
         statement,
@@ -61,10 +68,11 @@ pub(crate) fn statement(catalog: &Catalog, statement: &Statement, sql: &str) -> 
     if !reads || !WORDS.iter().any(|word| small.contains(word)) {
         return Ok(None);
     }
-    let mut changed = statement.clone();
-    match VisitMut::visit(&mut changed, &mut Rewriter { catalog, sql: &small }) {
+    let mut statement = statement.clone();
+    let mut rewriter = Rewriter { catalog, sql: &small, relations: Vec::new() };
+    match VisitMut::visit(&mut statement, &mut rewriter) {
         ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(Some(changed)),
+        ControlFlow::Continue(()) => Ok(Some(Rewritten { statement, relations: rewriter.relations })),
     }
 }
 
@@ -72,6 +80,8 @@ struct Rewriter<'c> {
     catalog: &'c Catalog,
     /// The statement in small letters.
     sql: &'c str,
+    /// Parameters that are cast to relations.
+    relations: Vec<String>,
 }
 
 impl VisitorMut for Rewriter<'_> {
@@ -127,6 +137,7 @@ impl VisitorMut for Rewriter<'_> {
             *ast = column;
             return ControlFlow::Continue(());
         }
+        self.relations.extend(relation_parameter(ast));
         match rewritten(self.catalog, ast) {
             Ok(Some(new)) => *ast = new,
             Ok(None) => {}
@@ -256,10 +267,10 @@ fn text_constant(ast: &Ast) -> Option<&str> {
 
 /// A cast to a type that is only another name or another view of a number.
 fn cast(catalog: &Catalog, expr: &Ast, to: &DataType) -> Result<Option<Ast>> {
-    let name = to.to_string().to_lowercase().replace('"', "");
-    let name = name.rsplit('.').next().unwrap_or_default();
+    let name = cast_name(to);
+    let name = name.as_str();
     let text = match name {
-        "regclass" => match text_constant(expr) {
+        "regclass" => match text_constant(named_text(expr)) {
             Some(text) => class_oid(catalog, text)?,
             None if is_text(expr) => class_by_name(catalog, &expr.to_string()),
             None => names_by_number(&format!("{expr}"), relations(catalog)),
@@ -277,6 +288,40 @@ fn cast(catalog: &Catalog, expr: &Ast, to: &DataType) -> Result<Option<Ast>> {
         _ => return Ok(None),
     };
     parse_expr(&text).map(Some)
+}
+
+/// The parameter that is cast to a relation here.
+fn relation_parameter(ast: &Ast) -> Option<String> {
+    let Ast::Cast { expr, data_type, .. } = ast else { return None };
+    if cast_name(data_type) != "regclass" {
+        return None;
+    }
+    match named_text(expr) {
+        Ast::Value(value) => match &value.value {
+            Value::Placeholder(name) => Some(name.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What is cast to a text, which is then a name.
+fn named_text(ast: &Ast) -> &Ast {
+    match ast {
+        Ast::Nested(inner) => named_text(inner),
+        Ast::Cast { expr, .. } if is_text(ast) => named_text(expr),
+        other => other,
+    }
+}
+
+fn cast_name(to: &DataType) -> String {
+    let name = to.to_string().to_lowercase().replace('"', "");
+    name.rsplit('.').next().unwrap_or_default().to_owned()
+}
+
+/// Refuses the name of a relation that there is not.
+pub(crate) fn check_relation(catalog: &Catalog, name: &str) -> Result<()> {
+    class_oid(catalog, name).map(|_| ())
 }
 
 fn relations(catalog: &Catalog) -> Vec<(i64, String)> {
@@ -360,7 +405,9 @@ fn class_by_name(catalog: &Catalog, name: &str) -> String {
             " WHEN '{name}' THEN {oid} WHEN 'public.{name}' THEN {oid} WHEN '{oid}' THEN {oid}"
         ));
     }
-    format!("CAST(CASE ({name}){cases} END AS bigint)")
+    // Letters outside of quotes are small.
+    let folded = format!("CASE WHEN strpos({name}, '\"') > 0 THEN ({name}) ELSE lower({name}) END");
+    format!("CAST(CASE ({folded}){cases} END AS bigint)")
 }
 
 fn type_oid(text: &str) -> Result<String> {
@@ -510,16 +557,20 @@ fn call(catalog: &Catalog, function: &Function) -> Result<Option<Ast>> {
         ("json_build_object", list) if list.iter().any(|argument| argument.contains("pg_")) => {
             format!("jsonb_build_object({})", list.join(", "))
         }
-        ("set_config", _) => return Err(SqlError::unsupported("set_config").hint("Use SET.")),
         ("current_setting", [setting, ..]) => {
             let wanted = setting.trim_matches('\'').to_lowercase();
             let found = super::pg::SETTINGS.iter().find(|(name, _)| name.to_lowercase() == wanted);
             match found {
                 Some((_, value)) => format!("'{value}'"),
+                None if arguments.get(1).is_some_and(|missing| missing.eq_ignore_ascii_case("true")) => {
+                    "CAST(NULL AS text)".to_owned()
+                }
+                None if !setting.starts_with('\'') => {
+                    return Err(SqlError::unsupported("current_setting of anything but a constant name"));
+                }
                 None => {
-                    return Err(
-                        SqlError::unsupported(format!("current_setting({setting})")).hint("Use SHOW.")
-                    );
+                    let message = format!("unrecognized configuration parameter {wanted:?}");
+                    return Err(SqlError::new("42704", message));
                 }
             }
         }

@@ -114,7 +114,9 @@ impl Database {
             }
             Bound::Change(change) => self.change(change, &context)?,
             Bound::Lookup(lookup) => self.look_up(lookup, &context)?,
-            Bound::Constant(constant) => constant.rows(&context)?,
+            Bound::Constant(constant) => {
+                constant.rows(&context, |setting| Ok(setting.value.unwrap_or_default()))?
+            }
             Bound::Query(scan) => self.scan(scan, &context)?,
             Bound::Locking(locking) => self.lock(locking, &context)?,
             Bound::Explain(lines) => return Ok(lines.iter().map(|line| vec![Some(line.clone())]).collect()),

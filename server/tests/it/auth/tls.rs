@@ -84,6 +84,25 @@ async fn by_tls(server: &Server, files: &Files, user: &str, password: &str) -> R
 }
 
 #[test]
+fn certificates_that_are_replaced_are_those_of_new_connections() {
+    with_folder(|data| async move {
+        let files = Files::make(&data);
+        let server = Server::start(&data, &files.options());
+        let before = by_tls(&server, &files, "a", "").await.expect("let in");
+        run(&before, "CREATE USER ann SUPERUSER PASSWORD 'a'").await;
+        // Half of what is to be replaced cannot be used.
+        std::fs::write(&files.key, "nothing").expect("written");
+        let ann = by_tls(&server, &files, "ann", "a").await.expect("the certificate from before");
+        let renewed = Files::make(&data);
+        by_tls(&server, &files, "ann", "a").await.expect_err("the server has another certificate");
+        let new = by_tls(&server, &renewed, "ann", "a").await.expect("bound to the new one");
+        for client in [before, ann, new] {
+            assert_eq!(value(&client, "SELECT 1").await, "1");
+        }
+    });
+}
+
+#[test]
 fn encrypted_connections_are_like_plain_ones() {
     with_folder(|data| async move {
         let files = Files::make(&data);
@@ -130,7 +149,7 @@ fn encrypted_connections_are_like_plain_ones() {
         };
         let output = shell(&files.certificate, &["-c", "SELECT session_user"]);
         assert!(process::printed(&output).contains("ann"), "{}", process::complained(&output));
-        let stranger = Files::make(&data);
+        let stranger = Files::make(&data.join("beside"));
         let output = shell(&stranger.certificate, &["-c", "SELECT 1"]);
         assert!(process::complained(&output).contains("certificate"), "{}", process::complained(&output));
         by_tls(&server, &stranger, "ann", "a").await.expect_err("the server's certificate is another one");

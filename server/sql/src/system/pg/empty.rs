@@ -110,10 +110,24 @@ pub(super) fn columns(name: &str) -> Option<&'static [(&'static str, SqlType)]> 
         "pg_opclass" => &[("oid", I), ("opcname", T), ("opcmethod", I), ("opcdefault", B)],
         "pg_auth_members" => &[("roleid", I), ("member", I), ("grantor", I), ("admin_option", B)],
         "pg_stat_activity" => &[("pid", N), ("datname", T), ("usename", T), ("state", T), ("query", T)],
-        "pg_cursors" => {
-            &[("name", T), ("statement", T), ("is_holdable", B), ("is_binary", B), ("is_scrollable", B)]
-        }
-        "pg_prepared_statements" => &[("name", T), ("statement", T)],
+        // What a session keeps takes their places where it has some.
+        "pg_cursors" => &[
+            ("name", T),
+            ("statement", T),
+            ("is_holdable", B),
+            ("is_binary", B),
+            ("is_scrollable", B),
+            ("creation_time", SqlType::TimestampTz),
+        ],
+        "pg_prepared_statements" => &[
+            ("name", T),
+            ("statement", T),
+            ("prepare_time", SqlType::TimestampTz),
+            ("parameter_types", SqlType::Array(Element::Text)),
+            ("from_sql", B),
+            ("generic_plans", I),
+            ("custom_plans", I),
+        ],
         "pg_locks" => &[("locktype", T), ("relation", I), ("pid", N), ("mode", T), ("granted", B)],
         "pg_event_trigger" => &[("oid", I), ("evtname", T)],
         "pg_partitioned_table" => &[("partrelid", I), ("partstrat", T)],
