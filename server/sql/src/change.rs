@@ -15,6 +15,7 @@ use crate::catalog::{Catalog, ColumnDef, DefaultValue, Object};
 use crate::error::{Result, SqlError};
 use crate::evaluate::{Cell, Context, Evaluator};
 use crate::expression::Binder;
+use crate::locking::Locking;
 use crate::lookup::object_scope;
 use crate::names::{fold, object_name};
 use crate::numbers::BlockTable;
@@ -68,6 +69,8 @@ pub struct Change {
     /// The table by whose number its counters are known: the first of those whose places it has taken.
     pub(crate) counted_as: u32,
     pub(crate) parameters: Vec<SqlType>,
+    /// Subqueries that lock rows. They are run first, and what they give is told by [`Work::after`](crate::Work::after).
+    pub locking: Vec<Locking>,
 }
 
 /// Where new rows come from, or the rows to be changed: one cell for each column of the table, none for its default.
@@ -230,6 +233,7 @@ impl<'c> Target<'c> {
             blocks: if counts { self.catalog.block_table() } else { None },
             counted_as: self.catalog.plan().original(self.table).0,
             parameters: types.clone(),
+            locking: Vec::new(),
         };
         Ok(Prepared {
             bound: Bound::Change(Box::new(change)),

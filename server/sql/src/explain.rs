@@ -5,6 +5,7 @@ use crate::change::{Change, Verb};
 use crate::define::Definition;
 use crate::dot;
 use crate::error::{Result, SqlError};
+use crate::locking::Locking;
 use crate::names::{fold, object_name};
 use crate::parse::EXPLAINED_OBJECT;
 use crate::scan::Scan;
@@ -168,18 +169,11 @@ fn explain(catalog: &Catalog, prepared: &Prepared) -> Vec<String> {
         Bound::Insert(write) => {
             vec![format!("write: puts rows into {}, each on the shard that owns its primary key", write.name)]
         }
-        Bound::Change(change) => explain_change(change),
+        Bound::Change(change) => explain_change(catalog, change),
         Bound::Constant(_) => vec!["constant: computed without reading anything".to_owned()],
         Bound::Declare(declaration) => explain(catalog, &declaration.query),
         Bound::Query(scan) => explain_scan(scan),
-        Bound::Locking(locking) => {
-            let mut lines = explain(catalog, &locking.query);
-            lines.extend(locking.targets.iter().map(|target| {
-                let name = plain(&target.name);
-                format!("lock: rows of {name} that are shown stay locked until the transaction ends")
-            }));
-            lines
-        }
+        Bound::Locking(locking) => explain_locking(catalog, locking),
         Bound::Define(Definition::Entry(entry)) => {
             let mut lines = vec![match &entry.change {
                 catalog::Change::Create(object) => {
@@ -212,9 +206,23 @@ pub(crate) fn plain(name: &str) -> String {
     name.replace('\u{1}', "")
 }
 
+/// A query whose rows are locked.
+fn explain_locking(catalog: &Catalog, locking: &Locking) -> Vec<String> {
+    let mut lines = explain(catalog, &locking.query);
+    lines.extend(locking.targets.iter().map(|target| {
+        let name = plain(&target.name);
+        format!("lock: rows of {name} that are shown stay locked until the transaction ends")
+    }));
+    lines
+}
+
 /// A write of several steps.
-fn explain_change(change: &Change) -> Vec<String> {
-    let mut lines = change.scan().map(explain_scan).unwrap_or_default();
+fn explain_change(catalog: &Catalog, change: &Change) -> Vec<String> {
+    let mut lines = Vec::new();
+    for locking in &change.locking {
+        lines.extend(explain_locking(catalog, locking));
+    }
+    lines.extend(change.scan().map(explain_scan).unwrap_or_default());
     let name = plain(&change.name);
     if change.looks_for_keys() {
         lines.push(format!("lookup: looks for rows of {name} with the keys of the new ones"));

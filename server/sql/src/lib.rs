@@ -68,8 +68,9 @@
 //!   It runs nothing and knows no costs.
 //! - Cursors go forward only, and keep the whole result in the front.
 //! - FOR SHARE, FOR NO KEY UPDATE and FOR KEY SHARE lock rows as FOR UPDATE does. Sessions of one front wait for each other;
-//!   another front's change of a locked row makes COMMIT fail with 40001. Rows of views and subqueries in FROM are not locked, and
-//!   no part of a statement has such a clause.
+//!   another front's change of a locked row makes COMMIT fail with 40001. Rows of views and subqueries in FROM are not locked. In
+//!   UPDATE, DELETE and INSERT a subquery may have such a clause, if it names no columns of the query around it; it is run first.
+//! - WITH before UPDATE, DELETE and INSERT puts its queries in the places where they are named. It has no writes itself.
 //! - UPDATE, DELETE and ON CONFLICT DO UPDATE lose nothing that others write: see [`change`]. Who changes a row waits for
 //!   those of the same front who have changed it; a transaction that meets another front's change, or an INSERT that replaces
 //!   whole rows, fails at COMMIT with 40001 and is to be run again.
@@ -155,6 +156,7 @@ pub mod prepare;
 pub mod scan;
 pub mod set_config;
 pub mod statement;
+mod with;
 pub mod work;
 pub mod write;
 

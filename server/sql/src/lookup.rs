@@ -42,7 +42,7 @@ pub struct Lookup {
     empty_row: Option<Vec<Literal>>,
     /// The names and types of the rows found.
     width: usize,
-    parameters: Vec<SqlType>,
+    pub(crate) parameters: Vec<SqlType>,
 }
 
 /// The conditions of a WHERE, split into a key and the rest.

@@ -6,6 +6,7 @@
 
 use crate::error::{Result, SqlError};
 use crate::sql_type::SqlType;
+use crate::statement::ResultColumn;
 use operators::expr::Expr;
 use operators::{Column, Type};
 use std::cell::RefCell;
@@ -23,18 +24,30 @@ pub(crate) const NOW: u32 = u32::MAX;
 pub(crate) struct Parameters {
     /// By number from 0.
     types: RefCell<Vec<Option<SqlType>>>,
+    /// The columns of what is given to the statement as tables: subqueries of it that are run before.
+    given: RefCell<Vec<Vec<ResultColumn>>>,
     /// Why there must be none here, and no `now()` either.
     forbidden: Option<&'static str>,
 }
 
 impl Parameters {
     pub(crate) fn new(declared: &[Option<SqlType>]) -> Self {
-        Parameters { types: RefCell::new(declared.to_vec()), forbidden: None }
+        Parameters { types: RefCell::new(declared.to_vec()), given: RefCell::default(), forbidden: None }
     }
 
     /// For what is kept: its value must not depend on a statement.
     pub(crate) fn forbidden(what: &'static str) -> Self {
-        Parameters { types: RefCell::default(), forbidden: Some(what) }
+        Parameters { types: RefCell::default(), given: RefCell::default(), forbidden: Some(what) }
+    }
+
+    /// One more table with these columns is given.
+    pub(crate) fn give(&self, columns: Vec<ResultColumn>) {
+        self.given.borrow_mut().push(columns);
+    }
+
+    /// The columns of a table that is given, by number from 0.
+    pub(crate) fn given(&self, number: usize) -> Option<Vec<ResultColumn>> {
+        self.given.borrow().get(number).cloned()
     }
 
     /// The index of the parameter written `$n`.

@@ -4,6 +4,7 @@ use crate::catalog::{Catalog, Object, ObjectKind};
 use crate::error::{Result, SqlError};
 use crate::evaluate::Cell;
 use crate::expression::Binder;
+use crate::locking::inside;
 use crate::parameters::Parameters;
 use crate::rank::{Rank, RankCondition};
 use crate::scope::{LEAVING, Scope};
@@ -61,6 +62,8 @@ pub(crate) struct Inlet {
 pub(crate) enum Given {
     /// These.
     Rows(Arc<Rows>),
+    /// What a subquery has given that was run before: by number from 0.
+    Before(usize),
     /// What the query itself says.
     Table(Arc<Table>),
     /// Integers: the first, the last, and how far it is from one to the next.
@@ -191,8 +194,13 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// A table of pg_catalog or information_schema, if the name is of one.
+    /// A table of pg_catalog or information_schema, or one that is given to the statement, if the name is of one.
     pub(crate) fn system_table(&mut self, name: &ObjectName) -> Result<Option<Relation>> {
+        if let Some(number) = inside::number_of(name) {
+            let columns = self.parameters.given(number).unwrap_or_default();
+            let columns = columns.into_iter().map(|column| (column.name, column.ty)).collect();
+            return self.given("what was locked", columns, Given::Before(number)).map(Some);
+        }
         let Some(table) = crate::system::table(self.catalog, name) else { return Ok(None) };
         let columns = table.columns.iter().map(|(name, ty)| ((*name).to_owned(), *ty)).collect();
         self.given(&table.name, columns, Given::Rows(Arc::new(table.rows()))).map(Some)

@@ -152,6 +152,11 @@ impl Scan {
 
     /// Begins to run it. [`Run::sources`] says what it is to be fed.
     pub fn start(&self, context: &Context<'_>, limits: Limits) -> Result<Run> {
+        self.start_after(&[], context, limits)
+    }
+
+    /// The same after subqueries have been run that give these rows.
+    pub(crate) fn start_after(&self, before: &[Rows], context: &Context<'_>, limits: Limits) -> Result<Run> {
         let sources = self.sources(context)?;
         let plan = with_parameters(&self.plan, context)?;
         let mut feeds = self.feeds.clone();
@@ -180,7 +185,7 @@ impl Scan {
             empty_row: empty_row.transpose()?,
         };
         for (inlet, _, given) in &self.given {
-            run.take_given(*inlet, given, context)?;
+            run.take_given(*inlet, given, before, context)?;
         }
         Ok(run)
     }
@@ -192,12 +197,19 @@ impl Run {
         &self.sources
     }
 
-    fn take_given(&mut self, inlet: OperatorId, given: &Given, context: &Context<'_>) -> Result<()> {
+    fn take_given(
+        &mut self,
+        inlet: OperatorId,
+        given: &Given,
+        before: &[Rows],
+        context: &Context<'_>,
+    ) -> Result<()> {
         /// Rows of a series that go in at once.
         const PIECE: u32 = 8192;
         let mut batch = Batch::new();
         match given {
             Given::Rows(rows) => rows.iter().for_each(|row| batch.push(row, 1)),
+            Given::Before(number) => before[*number].iter().for_each(|row| batch.push(row, 1)),
             Given::Table(table) => {
                 let rows = table.rows(context)?;
                 self.check_memory(rows.rows.len() as u64)?;

@@ -8,7 +8,7 @@ use crate::error::{Result, SqlError};
 use crate::evaluate::{Context, Evaluator, check_parameters};
 use crate::explain;
 use crate::expression::{Binder, conjuncts};
-use crate::locking::{self, Locking};
+use crate::locking::{self, Locking, inside};
 use crate::lookup::{Cut, Lookup, Shown, find_key, object_scope};
 use crate::names::{fold, object_name, unqualified};
 use crate::parameters::Parameters;
@@ -273,7 +273,15 @@ fn bind_statement(
         }
     };
     Ok(match statement {
-        Statement::Query(query) => bind_query(catalog, query, parameters)?,
+        Statement::Query(query) => match crate::with::write(query)? {
+            Some(write) => bind_statement(catalog, &write, sql, parameters)?,
+            None => bind_query(catalog, query, parameters)?,
+        },
+        Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)
+            if let Some((statement, locking)) = inside::take(catalog, statement, parameters)? =>
+        {
+            after_locking(bind_statement(catalog, &statement, sql, parameters)?, locking)
+        }
         Statement::Insert(insert) => match write::insert(catalog, insert, parameters)? {
             Some(write) => without_result(Bound::Insert(write)),
             None => change::insert(catalog, insert, parameters)?,
@@ -313,6 +321,16 @@ fn bind_statement(
             }
         }
     })
+}
+
+/// A write whose subqueries lock rows before it begins.
+fn after_locking(mut prepared: Prepared, mut locking: Vec<Locking>) -> Prepared {
+    locking.iter_mut().for_each(|locking| locking.takes(&prepared.parameters));
+    match &mut prepared.bound {
+        Bound::Change(change) => change.locking = locking,
+        _ => unreachable!("a write with a subquery takes several steps"),
+    }
+    prepared
 }
 
 /// EXPLAIN.

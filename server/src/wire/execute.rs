@@ -258,6 +258,10 @@ impl Session {
     async fn change(&mut self, change: &Change, context: &Context<'_>) -> Result<Done, SqlError> {
         let database = self.database.clone();
         let mut work = change.start(context, Limits { memory_bytes: SCAN_MEMORY_BYTES })?;
+        for locking in &change.locking {
+            let done = self.select_locking(locking, context).await?;
+            work.after(done.rows.expect("a query has a result"));
+        }
         let mut attempts = 0;
         loop {
             let step = work.next(&mut database.numbers.borrow_mut())?;

@@ -143,6 +143,40 @@ fn jobs_are_taken_by_one_session_each() {
 }
 
 #[test]
+fn jobs_are_taken_by_one_statement_each() {
+    with_server(|server| async move {
+        let client = define(&server).await;
+        let killer = Killer::start(&server, 12);
+        let next = "SELECT id FROM jobs WHERE state = 'new' ORDER BY id LIMIT 2 FOR UPDATE SKIP LOCKED";
+        let take = [
+            format!("UPDATE jobs SET state = 'done', n = n + 1 WHERE id IN ({next}) RETURNING id"),
+            format!(
+                "WITH next AS ({next}) UPDATE jobs SET state = 'done', n = n + 1 FROM next WHERE jobs.id = next.id RETURNING jobs.id"
+            ),
+        ];
+        let sessions = (0..SESSIONS).map(|session| {
+            let (client, take) = (server.connect(), &take[session % 2]);
+            async move {
+                let client = client.await;
+                let mut taken = Vec::new();
+                loop {
+                    let found = rows(&client, take).await;
+                    if found.is_empty() {
+                        return taken;
+                    }
+                    taken.extend(found);
+                }
+            }
+        });
+        let mut taken = futures_util::future::join_all(sessions).await.concat();
+        taken.sort_unstable();
+        taken.dedup();
+        assert_eq!(taken.len(), 120, "{} kills", killer.killed());
+        assert_eq!(rows(&client, "SELECT count(*), sum(n), max(n) FROM jobs").await, ["120,120,1"]);
+    });
+}
+
+#[test]
 fn sessions_do_not_wait_in_a_circle() {
     with_server(|server| async move {
         let one = define(&server).await;

@@ -125,7 +125,7 @@ fn what_a_session_keeps_is_shown() {
         let found = rows(&client, all).await;
         assert_eq!(found[0], format!("it's,{prepare},{{integer}},t"));
         assert!(
-            found[1].ends_with(",SELECT id FROM t WHERE id = $1 AND x = $2,{bigint,\"character varying\"},f"),
+            found[1].ends_with(",SELECT id FROM t WHERE id = $1 AND x = $2,{bigint,text},f"),
             "{found:?}"
         );
         let recent = "SELECT count(*) FROM pg_prepared_statements AS p WHERE p.prepare_time > now() - interval '1 hour'";

@@ -8,6 +8,7 @@
 //!
 //! FOR SHARE, FOR NO KEY UPDATE and FOR KEY SHARE lock as FOR UPDATE does.
 
+pub(crate) mod inside;
 pub(crate) mod words;
 
 use crate::catalog::{Catalog, Object, ObjectKind};
@@ -20,6 +21,7 @@ use crate::parameters::Parameters;
 use crate::query::{limit_clause, order_by};
 use crate::scope::Scope;
 use crate::select::{has_aggregate, is_grouped};
+use crate::sql_type::SqlType;
 use crate::statement::{Bound, Prepared, bind_query};
 use operators::{Row, RowBuilder, Rows, TableId, Type, ViewId};
 use sqlparser::ast::{
@@ -87,6 +89,15 @@ impl Target {
 }
 
 impl Locking {
+    /// Parameters may have been met only after it was bound.
+    pub(crate) fn takes(&mut self, parameters: &[SqlType]) {
+        match &mut self.query.bound {
+            Bound::Lookup(lookup) => lookup.parameters = parameters.to_vec(),
+            Bound::Query(scan) => scan.parameters = parameters.to_vec(),
+            _ => unreachable!("what is locked is looked up or scanned"),
+        }
+    }
+
     /// How many rows of the query that are locked are passed over, and how many are shown of those behind them.
     ///
     /// # Errors

@@ -119,6 +119,8 @@ pub struct Work<'a> {
     shown: Rows,
     returning: Option<Rows>,
     held_bytes: u64,
+    /// What the subqueries gave that lock rows.
+    before: Vec<Rows>,
 }
 
 impl Change {
@@ -140,11 +142,17 @@ impl Change {
             shown: Rows::new(),
             returning: None,
             held_bytes: 0,
+            before: Vec::new(),
         })
     }
 }
 
 impl Work<'_> {
+    /// Told before all else what the next of the [`Change`]'s subqueries that lock rows has given.
+    pub fn after(&mut self, rows: Rows) {
+        self.before.push(rows);
+    }
+
     /// What to do next, after all has been done that was asked for before.
     pub fn next(&mut self, numbers: &mut Numbers) -> Result<Step> {
         loop {
@@ -260,7 +268,7 @@ impl Work<'_> {
             return Ok(Some(self.look_for_keys()));
         }
         if let (Input::Query { scan, .. }, None) = (&self.change.input, &self.found) {
-            let run = scan.start(&self.context, self.limits)?;
+            let run = scan.start_after(&self.before, &self.context, self.limits)?;
             let sources = run.sources().to_vec();
             self.state = State::Query(Box::new(run));
             return Ok((!sources.is_empty()).then_some(Step::Read(sources)));

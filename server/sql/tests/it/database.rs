@@ -166,6 +166,9 @@ impl Database {
     /// A write of several steps.
     fn change(&mut self, change: &Change, context: &Context<'_>) -> Result<Rows, SqlError> {
         let mut work = change.start(context, self.limits)?;
+        for locking in &change.locking {
+            work.after(self.lock(locking, context)?);
+        }
         loop {
             let step = work.next(&mut self.numbers)?;
             match step {

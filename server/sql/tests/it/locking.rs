@@ -111,6 +111,87 @@ fn what_has_no_rows_to_lock_is_refused() {
 }
 
 #[test]
+fn writes_choose_their_rows_by_subqueries_that_lock() {
+    let mut database = database();
+    let mut wrong = Vec::new();
+    let mut check = |sql: &str, parameters: &[&str], wanted: &str| {
+        let found = database.run_with(sql, parameters).map(|table| joined(&table));
+        if found.as_deref() != Ok(wanted) {
+            wrong.push(format!("{sql}: {found:?}"));
+        }
+    };
+    let next = "SELECT id FROM u WHERE a = 1 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED";
+    check(&format!("UPDATE u SET a = 9 WHERE id = ({next}) RETURNING id, a"), &[], "10|9");
+    check(
+        &format!("WITH w AS ({next}) UPDATE u SET n = 7 FROM w WHERE u.id = w.id RETURNING u.id, n"),
+        &[],
+        "11|7.00",
+    );
+    check(
+        &format!("WITH w AS ({next}) UPDATE u AS x SET a = $1 FROM w AS y WHERE x.id = y.id RETURNING x.a"),
+        &["5"],
+        "5",
+    );
+    check(&format!("UPDATE u SET a = 0 WHERE id = ({next}) RETURNING id"), &[], "");
+    let some = "SELECT id FROM u WHERE a > $2 ORDER BY id DESC LIMIT $1 FOR UPDATE";
+    check(&format!("DELETE FROM u WHERE id IN ({some}) RETURNING id"), &["1", "2"], "11");
+    check(
+        "INSERT INTO t SELECT id, 'u', 'copied' FROM u WHERE id = 12 FOR SHARE RETURNING a, b",
+        &[],
+        "12|u",
+    );
+    // WITH by itself.
+    check(
+        "WITH w(k) AS (SELECT max(id) FROM u) DELETE FROM u USING w WHERE u.id = w.k RETURNING id",
+        &[],
+        "13",
+    );
+    check(
+        "WITH w(a) AS (VALUES (7)), x AS (SELECT a + 1 AS a FROM w) INSERT INTO t SELECT a, NULL, 'x' FROM x RETURNING a",
+        &[],
+        "8",
+    );
+    check(
+        "WITH u(k) AS (VALUES (12)) UPDATE u SET a = 3 WHERE id = (SELECT k FROM u) RETURNING id, a",
+        &[],
+        "12|3",
+    );
+
+    let lines =
+        joined(&database.run(&format!("EXPLAIN UPDATE u SET a = 9 WHERE id = ({next})")).expect("explained"));
+    assert!(lines.contains(";lock: rows of u that are shown stay locked"), "{lines}");
+    let refused = [
+        (
+            "UPDATE t SET b = 'x' WHERE a IN (SELECT u.a FROM u WHERE u.a = t.a FOR UPDATE)",
+            "42P01",
+            "missing FROM-clause entry for table \"t\"",
+        ),
+        (
+            "WITH w AS (SELECT id FROM u FOR UPDATE) DELETE FROM u USING w, w AS x WHERE u.id = w.id AND u.id = x.id",
+            "0A000",
+            "a query in WITH that locks rows and is named twice is not supported",
+        ),
+        (
+            "WITH w AS (DELETE FROM u RETURNING id) DELETE FROM t USING w WHERE t.a = w.id",
+            "0A000",
+            "a write in WITH is not supported",
+        ),
+        (
+            "SELECT 1 FROM t WHERE a IN (SELECT a FROM u FOR UPDATE)",
+            "0A000",
+            "FOR UPDATE in a part of a statement is not supported",
+        ),
+    ];
+    for (sql, sqlstate, message) in refused {
+        let error = database.error(sql);
+        if (error.sqlstate, error.message.as_str()) != (sqlstate, message) {
+            wrong.push(format!("{sql}: {error:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn locks_are_explained() {
     let mut database = database();
     let lines = database.run("EXPLAIN SELECT * FROM u WHERE id = 1 FOR UPDATE").expect("explained");
