@@ -327,7 +327,9 @@ impl Reader<'_> {
         let count = self.rest.bytes().take(count_max).take_while(u8::is_ascii_digit).count();
         let (digits, rest) = self.rest.split_at(count);
         self.rest = rest;
-        digits.parse().ok()
+        // At most seven digits are asked for, which a number always holds.
+        let value = digits.bytes().fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
+        (count > 0).then_some(value)
     }
 
     fn date(&mut self) -> Option<i64> {

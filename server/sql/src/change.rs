@@ -12,6 +12,7 @@
 //! old ones then: a front that dies in between leaves both.
 
 use crate::catalog::{Catalog, ColumnDef, DefaultValue, Object};
+use crate::constraint::Checks;
 use crate::error::{Result, SqlError};
 use crate::evaluate::{Cell, Context, Evaluator};
 use crate::expression::Binder;
@@ -64,7 +65,7 @@ pub struct Change {
     pub(crate) conflict: OnConflict,
     /// Over the rows written or removed.
     pub(crate) returning: Option<Evaluator>,
-    pub(crate) checks: Vec<(String, Cell)>,
+    pub(crate) checks: Checks,
     pub(crate) blocks: Option<BlockTable>,
     /// The table by whose number its counters are known: the first of those whose places it has taken.
     pub(crate) counted_as: u32,
@@ -110,18 +111,6 @@ impl Change {
         !matches!(self.conflict, OnConflict::Error)
     }
 
-    /// Refuses a row that a CHECK forbids.
-    pub(crate) fn check(&self, row: Row<'_>, context: &Context<'_>) -> Result<()> {
-        for (name, cell) in &self.checks {
-            if cell.value(Some(row), context)? == Literal::Bool(false) {
-                let message =
-                    format!("new row for relation {:?} violates check constraint {name:?}", self.name);
-                return Err(SqlError::new("23514", message));
-            }
-        }
-        Ok(())
-    }
-
     /// The row that ON CONFLICT DO UPDATE makes of an old and a new one; none if its WHERE says so.
     pub(crate) fn updated(
         &self,
@@ -156,7 +145,7 @@ impl Change {
             };
             builder.push(checked(&self.name, column, value)?.datum());
         }
-        self.check(builder.finish(), context)?;
+        self.checks.check(builder.finish(), context)?;
         rows.push(builder.finish());
         Ok(rows)
     }
@@ -205,13 +194,7 @@ impl<'c> Target<'c> {
                 (Some(Evaluator::new(&exprs, self.row(), parameters)?), columns)
             }
         };
-        let plain = object_scope(self.object, None);
-        let binder = Binder::new(&plain, parameters);
-        let checks = self.object.checks.iter().map(|check| {
-            let condition = binder.condition(&parse_expr(&check.condition)?)?;
-            Ok((check.name.clone(), Cell::new(&condition, self.row(), parameters)?))
-        });
-        let checks = checks.collect::<Result<_>>()?;
+        let checks = Checks::new(self.catalog, self.object, parameters)?;
         let counts =
             self.object.columns.iter().any(|column| matches!(column.default, Some(DefaultValue::Number)));
         let types = parameters.types();

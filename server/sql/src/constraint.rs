@@ -5,11 +5,13 @@ use crate::catalog::{AccessPath, Catalog, Change, Check, ColumnDef, Object, Refe
 use crate::change::parse_expr;
 use crate::define::{Definition, index_columns, named_column};
 use crate::error::{Result, SqlError};
+use crate::evaluate::{Cell, Context};
 use crate::expression::Binder;
 use crate::lookup::object_scope;
 use crate::names::{fold, object_name};
 use crate::parameters::Parameters;
-use operators::{PlanBuilder, Stream};
+use operators::expr::Literal;
+use operators::{PlanBuilder, Row, Stream};
 use sqlparser::ast::{ColumnOption, ForeignKeyConstraint, Ident, TableConstraint};
 
 /// What the constraints of a table come to.
@@ -222,4 +224,36 @@ pub(crate) fn drop_constraint(
     }
     let change = Change::DropConstraint { table: object.name.clone(), name: name.to_owned() };
     catalog.entry(sql, change, builder)
+}
+
+/// The CHECKs of a table, ready to be asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Checks {
+    table: String,
+    conditions: Vec<(String, Cell)>,
+}
+
+impl Checks {
+    pub(crate) fn new(catalog: &Catalog, object: &Object, parameters: &Parameters) -> Result<Checks> {
+        let scope = object_scope(object, None);
+        let binder = Binder::new(&scope, parameters);
+        let columns = catalog.engine_columns(object);
+        let conditions = object.checks.iter().map(|check| {
+            let condition = binder.condition(&parse_expr(&check.condition)?)?;
+            Ok((check.name.clone(), Cell::new(&condition, columns, parameters)?))
+        });
+        Ok(Checks { table: object.name.clone(), conditions: conditions.collect::<Result<_>>()? })
+    }
+
+    /// Refuses a row that one of them forbids.
+    pub(crate) fn check(&self, row: Row<'_>, context: &Context<'_>) -> Result<()> {
+        for (name, condition) in &self.conditions {
+            if condition.value(Some(row), context)? == Literal::Bool(false) {
+                let message =
+                    format!("new row for relation {:?} violates check constraint {name:?}", self.table);
+                return Err(SqlError::new("23514", message));
+            }
+        }
+        Ok(())
+    }
 }

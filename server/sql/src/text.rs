@@ -15,35 +15,15 @@ use std::fmt::Write;
 
 /// The value of type `ty` that `text` names.
 pub fn parse(ty: SqlType, text: &str) -> Result<Literal> {
+    if let Some(value) = parse_in_place(ty, text)? {
+        return Ok(Literal::from(value));
+    }
     let word = text.trim();
-    let wrong = || {
-        let kind = match ty {
-            // It has the form of a date, but there is no such day or hour.
-            _ if ty.is_time() && word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('-') => {
-                "22008"
-            }
-            _ if ty.is_time() || ty == SqlType::Interval => "22007",
-            SqlType::Bytea => "22023",
-            _ => "22P02",
-        };
-        SqlError::new(kind, format!("invalid input for type {ty}: {text:?}"))
-    };
+    let wrong = || wrong(ty, text);
     let value = match ty {
-        SqlType::Boolean => Literal::Bool(boolean(word).ok_or_else(wrong)?),
-        SqlType::SmallInt | SqlType::Integer | SqlType::BigInt => Literal::Int(integer(ty, word)?),
-        SqlType::Real | SqlType::Double => Literal::Float(float(word).ok_or_else(wrong)?),
         SqlType::Numeric(_) => Literal::from(decimal(word).ok_or_else(wrong)?),
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) => {
-            if text.contains('\0') {
-                return Err(SqlError::new("22021", "a text must not contain the character 0"));
-            }
-            Literal::Text(text.to_owned())
-        }
+        SqlType::Varchar(_) | SqlType::Char(_) => Literal::Text(whole(text)?.to_owned()),
         SqlType::Bytea => Literal::Bytes(bytes(text).ok_or_else(wrong)?),
-        SqlType::Date => Literal::Date(parse_date(without_zone(word)).ok_or_else(wrong)?),
-        SqlType::Timestamp | SqlType::TimestampTz => {
-            Literal::Timestamp(parse_timestamp(word).ok_or_else(wrong)?)
-        }
         SqlType::Interval => Literal::Bytes(Interval::parse(word).ok_or_else(wrong)?.to_bytes().to_vec()),
         SqlType::Uuid => Literal::Text(uuid(word).ok_or_else(wrong)?),
         SqlType::Jsonb => Literal::Text(json::canonical(text)?),
@@ -55,8 +35,47 @@ pub fn parse(ty: SqlType, text: &str) -> Result<Literal> {
             let texts = texts.collect::<Result<Vec<Option<String>>>>()?;
             Literal::Text(arrays::array(texts.iter().map(Option::as_deref)))
         }
+        _ => unreachable!("values of {ty} are parsed in place"),
     };
     fit(ty, value)
+}
+
+/// The same without memory of its own, as the type holds it; none for types whose values need some.
+pub(crate) fn parse_in_place(ty: SqlType, text: &str) -> Result<Option<Datum<'_>>> {
+    let word = text.trim();
+    let wrong = || wrong(ty, text);
+    Ok(Some(match ty {
+        SqlType::Boolean => Datum::Bool(boolean(word).ok_or_else(wrong)?),
+        SqlType::SmallInt | SqlType::Integer | SqlType::BigInt => Datum::Int(integer(ty, word)?),
+        SqlType::Real => Datum::Float(real(float(word).ok_or_else(wrong)?)?),
+        SqlType::Double => Datum::Float(float(word).ok_or_else(wrong)?),
+        SqlType::Text | SqlType::Varchar(None) => Datum::Text(whole(text)?),
+        SqlType::Date => Datum::Date(parse_date(without_zone(word)).ok_or_else(wrong)?),
+        SqlType::Timestamp | SqlType::TimestampTz => {
+            Datum::Timestamp(parse_timestamp(word).ok_or_else(wrong)?)
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn wrong(ty: SqlType, text: &str) -> SqlError {
+    let word = text.trim();
+    let kind = match ty {
+        // It has the form of a date, but there is no such day or hour.
+        _ if ty.is_time() && word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('-') => "22008",
+        _ if ty.is_time() || ty == SqlType::Interval => "22007",
+        SqlType::Bytea => "22023",
+        _ => "22P02",
+    };
+    SqlError::new(kind, format!("invalid input for type {ty}: {text:?}"))
+}
+
+/// A text that can be one.
+fn whole(text: &str) -> Result<&str> {
+    if text.as_bytes().contains(&0) {
+        return Err(SqlError::new("22021", "a text must not contain the character 0"));
+    }
+    Ok(text)
 }
 
 /// The text of a value as it is printed.

@@ -98,15 +98,19 @@ pub(crate) fn changed_twice() -> SqlError {
 pub(crate) fn checked(table: &str, column: &ColumnDef, value: Literal) -> Result<Literal> {
     let ColumnDef { name, ty, nullable, .. } = column;
     if value == Literal::Null && !nullable {
-        return Err(SqlError::new(
-            "23502",
-            format!("null value in column {name:?} of relation {table:?} violates not-null constraint"),
-        ));
+        return Err(null(table, name));
     }
     text::fit(*ty, value).map_err(|error| {
         let detail = format!("Column {name:?} of {table:?}.");
         error.detail(detail)
     })
+}
+
+/// A column that must not be NULL would be.
+pub(crate) fn null(table: &str, column: &str) -> SqlError {
+    let message =
+        format!("null value in column {column:?} of relation {table:?} violates not-null constraint");
+    SqlError::new("23502", message)
 }
 
 /// An expression for a column: what SQL converts on assignment is more than elsewhere, and checked when it is run.
@@ -292,96 +296,6 @@ pub(crate) fn target(assignment: &Assignment) -> Result<String> {
     match &assignment.target {
         AssignmentTarget::ColumnName(name) => object_name(name),
         AssignmentTarget::Tuple(_) => Err(SqlError::unsupported("SET (a, b) = ...")),
-    }
-}
-
-/// Rows for a table from the texts of their columns, as COPY gives them; none is NULL.
-#[derive(Debug, Clone)]
-pub struct CopyIn {
-    /// The table.
-    pub table: TableId,
-    name: String,
-    columns: Vec<ColumnDef>,
-    /// The columns that are given, in their order.
-    targets: Vec<usize>,
-}
-
-impl CopyIn {
-    /// For these columns of a table; all of them if none are named.
-    pub fn new(catalog: &Catalog, table: &str, columns: &[String]) -> Result<CopyIn> {
-        let (object, id, _) = table_of(catalog, table, "copy to")?;
-        let targets = if columns.is_empty() {
-            object.shown_columns().map(|(at, _)| at).collect()
-        } else {
-            columns.iter().map(|name| column(object, name)).collect::<Result<Vec<usize>>>()?
-        };
-        let given = |at: usize| targets.contains(&at);
-        for (at, column) in object.columns.iter().enumerate() {
-            let by_itself = matches!(column.default, Some(DefaultValue::Number | DefaultValue::Uuid));
-            if by_itself && !given(at) {
-                return Err(SqlError::unsupported(format!(
-                    "COPY without the column {:?}, which counts by itself",
-                    column.name
-                ))
-                .hint("Give its values, or use INSERT."));
-            }
-        }
-        Ok(CopyIn { table: id, name: object.name.clone(), columns: object.columns.clone(), targets })
-    }
-
-    /// The columns that are given.
-    pub fn types(&self) -> impl Iterator<Item = SqlType> {
-        self.targets.iter().map(|at| self.columns[*at].ty)
-    }
-
-    /// Appends a row of values as text.
-    pub fn push(
-        &self,
-        texts: &[Option<&str>],
-        now: i64,
-        builder: &mut RowBuilder,
-        rows: &mut Rows,
-    ) -> Result<()> {
-        self.check_count(texts.len())?;
-        let mut values = Vec::with_capacity(texts.len());
-        for (at, text) in self.targets.iter().zip(texts) {
-            let column = &self.columns[*at];
-            values.push(match text {
-                None => Literal::Null,
-                Some(text) => text::parse(column.ty, text)
-                    .map_err(|error| error.detail(format!("Column {:?} of {:?}.", column.name, self.name)))?,
-            });
-        }
-        self.push_values(values, now, builder, rows)
-    }
-
-    /// Appends a row of values, each of its column's type.
-    pub fn push_values(
-        &self,
-        given: Vec<Literal>,
-        now: i64,
-        builder: &mut RowBuilder,
-        rows: &mut Rows,
-    ) -> Result<()> {
-        self.check_count(given.len())?;
-        let mut values: Vec<Option<Literal>> = vec![None; self.columns.len()];
-        for (at, value) in self.targets.iter().zip(given) {
-            values[*at] = Some(value);
-        }
-        builder.start(self.columns.len());
-        for (column, value) in self.columns.iter().zip(values) {
-            let value = value.unwrap_or_else(|| default_value(column, now));
-            builder.push(checked(&self.name, column, value)?.datum());
-        }
-        rows.push(builder.finish());
-        Ok(())
-    }
-
-    fn check_count(&self, count: usize) -> Result<()> {
-        if count == self.targets.len() {
-            return Ok(());
-        }
-        Err(SqlError::new("22P04", format!("{count} columns where {} are needed", self.targets.len())))
     }
 }
 

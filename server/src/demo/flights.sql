@@ -48,19 +48,19 @@ LEFT JOIN airports ON dest = faa
 WHERE place <= 20
 ORDER BY departed DESC, id;
 
--- How late each carrier arrives. More than 15 minutes count as late.
+-- How late each carrier arrives. More than 15 minutes count as late. Grouped first, so that sixteen rows are joined.
 CREATE MATERIALIZED VIEW punctuality WITH (key = 'carrier') AS
-SELECT carrier, airline,
-       count(*) AS flights,
-       count(arr_delay) AS rated,
-       sum(arr_delay) AS delay_sum,
-       avg(arr_delay::double precision) AS delay_mean,
-       sum(CASE WHEN arr_delay > 15 THEN 1 ELSE 0 END) AS late,
-       min(arr_delay) AS earliest,
-       max(arr_delay) AS latest
-FROM flights JOIN airlines ON carrier = code
-WHERE arrived IS NOT NULL
-GROUP BY carrier, airline;
+SELECT carrier, airline, flights, rated, delay_sum, delay_mean, late, earliest, latest
+FROM (SELECT carrier,
+             count(*) AS flights,
+             count(arr_delay) AS rated,
+             sum(arr_delay) AS delay_sum,
+             avg(arr_delay::double precision) AS delay_mean,
+             sum(CASE WHEN arr_delay > 15 THEN 1 ELSE 0 END) AS late,
+             min(arr_delay) AS earliest,
+             max(arr_delay) AS latest
+      FROM flights WHERE arrived IS NOT NULL GROUP BY carrier) AS arrivals
+JOIN airlines ON carrier = code;
 
 -- Where one can go from each airport, worst delays first.
 CREATE MATERIALIZED VIEW routes WITH (key = 'origin') AS
@@ -116,10 +116,11 @@ ORDER BY how;
 
 -- Destinations that the table of airports does not have.
 CREATE MATERIALIZED VIEW unlisted_airports WITH (key = 'dest') AS
-SELECT dest, count(*) AS flights, min(scheduled) AS first, max(scheduled) AS last
-FROM flights LEFT JOIN airports ON dest = faa
-WHERE airport IS NULL
-GROUP BY dest;
+SELECT dest, flights, first, last
+FROM (SELECT dest, count(*) AS flights, min(scheduled) AS first, max(scheduled) AS last
+      FROM flights GROUP BY dest) AS destinations
+LEFT JOIN airports ON dest = faa
+WHERE airport IS NULL;
 
 -- Flights that have left and have not arrived: rows come and go all the time.
 CREATE MATERIALIZED VIEW in_the_air WITH (key = 'dest') AS

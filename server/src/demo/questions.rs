@@ -5,7 +5,7 @@
 //! floats are exact (`exact_sum` and `exact_mean`, which the oracle adds), the mean of integers is their sum divided
 //! once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::data::{Code, Data};
 use super::oracle::Value;
@@ -63,7 +63,8 @@ impl Keys {
     /// All keys of the set.
     pub fn all(self, data: &Data) -> Vec<Value> {
         let codes = |code: fn(&super::data::Flight) -> Code| -> BTreeSet<String> {
-            data.flights.iter().map(|flight| code(flight).as_str().to_owned()).collect()
+            let codes: HashSet<Code> = data.flights.iter().map(code).collect();
+            codes.iter().map(|code| code.as_str().to_owned()).collect()
         };
         let names = match self {
             Keys::Origins => codes(|flight| flight.origin),

@@ -250,8 +250,12 @@ pub fn is_kind(kind: u8) -> bool {
 
 /// Bytes as text.
 pub fn utf8(bytes: &[u8]) -> Result<&str> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| SqlError::new("22021", "invalid byte sequence for encoding \"UTF8\""))
+    std::str::from_utf8(bytes).map_err(|_| not_text())
+}
+
+/// The error for bytes that are no text.
+pub fn not_text() -> SqlError {
+    SqlError::new("22021", "invalid byte sequence for encoding \"UTF8\"")
 }
 
 /// The error for bytes that are no message.

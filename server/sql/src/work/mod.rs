@@ -373,7 +373,7 @@ impl Work<'_> {
             };
             builder.push(checked(name, column, value)?.datum());
         }
-        self.change.check(builder.finish(), &self.context)
+        self.change.checks.check(builder.finish(), &self.context)
     }
 
     /// The primary key of a row, as a row of its own.

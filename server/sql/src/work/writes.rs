@@ -160,7 +160,7 @@ impl Work<'_> {
             };
             builder.push(checked(&self.change.name, column, value)?.datum());
         }
-        self.change.check(builder.finish(), &self.context)
+        self.change.checks.check(builder.finish(), &self.context)
     }
 
     /// The table's own columns of a row that was found.

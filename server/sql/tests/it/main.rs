@@ -3,6 +3,7 @@
 mod alter;
 mod changes;
 mod comments;
+mod copy;
 mod database;
 mod differential;
 mod errors;

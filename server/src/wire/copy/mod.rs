@@ -9,14 +9,13 @@ mod write;
 
 use std::collections::VecDeque;
 
-use operators::{RowBuilder, Rows, TableId, WriteKind};
-use sql::write::CopyIn;
-use sql::{Parsed, SqlError, SqlType};
+use operators::{Rows, WriteKind};
+use sql::{CopyIn, Parsed, SqlError};
 
 pub use options::{Copy, Subject, parse};
 
 use super::connection::End;
-use super::decode::{Message, utf8};
+use super::decode::Message;
 use super::execute::now;
 use super::pump::Ticket;
 use super::session::Session;
@@ -43,36 +42,17 @@ pub struct Copying {
 /// Rows until they are written.
 struct Gathering {
     copy: CopyIn,
-    types: Vec<SqlType>,
-    table: TableId,
     is_binary: bool,
-    builder: RowBuilder,
     rows: Rows,
     count: u64,
-    now: i64,
 }
 
 impl Gathering {
     fn take(&mut self, fields: &Fields<'_>) -> Result<(), SqlError> {
         if self.is_binary {
-            if fields.len() != self.types.len() {
-                let message = format!("row field count is {}, expected {}", fields.len(), self.types.len());
-                return Err(SqlError::new("22P04", message));
-            }
-            let decode = |(field, ty): (&Option<&[u8]>, &SqlType)| match field {
-                None => Ok(operators::expr::Literal::Null),
-                Some(bytes) => sql::binary::decode(bytes, *ty),
-            };
-            let values = fields.iter().zip(&self.types).map(decode).collect::<Result<Vec<_>, _>>()?;
-            self.copy.push_values(values, self.now, &mut self.builder, &mut self.rows)?;
+            self.copy.push_binary(&fields.values(), &mut self.rows)?;
         } else {
-            let text = |field: &Option<&'_ [u8]>| match field {
-                None => Ok(None),
-                Some(bytes) => utf8(bytes).map(|text| Some(text.to_owned())),
-            };
-            let texts = fields.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-            let texts: Vec<Option<&str>> = texts.iter().map(Option::as_deref).collect();
-            self.copy.push(&texts, self.now, &mut self.builder, &mut self.rows)?;
+            self.copy.push(&fields.texts()?, &mut self.rows)?;
         }
         self.count += 1;
         Ok(())
@@ -124,22 +104,12 @@ impl Session {
         let Subject::Relation(name, columns) = &copy.subject else {
             unreachable!("a query is not copied in")
         };
-        let copy_in = CopyIn::new(&self.database.catalog.borrow(), name, columns)?;
-        let types: Vec<SqlType> = copy_in.types().collect();
+        let copy_in = CopyIn::new(&self.database.catalog.borrow(), name, columns, now())?;
         let is_binary = copy.options.format == Format::Binary;
-        io.out.copy_in(is_binary, types.len());
+        io.out.copy_in(is_binary, copy_in.types().len());
         self.copying = Some(Box::new(Copying {
             reader: Reader::new(copy.options.clone()),
-            rows: Gathering {
-                table: copy_in.table,
-                copy: copy_in,
-                types,
-                is_binary,
-                builder: RowBuilder::new(),
-                rows: Rows::new(),
-                count: 0,
-                now: now(),
-            },
+            rows: Gathering { copy: copy_in, is_binary, rows: Rows::new(), count: 0 },
             tickets: VecDeque::new(),
             is_simple,
         }));
@@ -191,7 +161,7 @@ impl Session {
     async fn write_piece(&mut self, under_way_max: usize) -> Result<(), SqlError> {
         let Copying { rows, tickets, .. } = &mut **self.copying.as_mut().expect("it is copying");
         let piece = std::mem::take(&mut rows.rows);
-        let table = rows.table;
+        let table = rows.copy.table;
         let ready = if tickets.len() >= under_way_max { tickets.pop_front() } else { None };
         if let Some(ticket) = ready {
             self.written(ticket).await?;

@@ -2,6 +2,7 @@
 
 use sql::SqlError;
 
+use super::super::decode::{not_text, utf8};
 use super::options::{Format, Options};
 
 /// Longest line or row.
@@ -9,8 +10,37 @@ const LINE_BYTES_MAX: usize = 16 << 20;
 /// What binary data begins with.
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 
-/// A row's values as they were given; none for NULL.
-pub type Fields<'a> = [Option<&'a [u8]>];
+/// A row's values as they were given.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields<'a> {
+    /// One value after another.
+    bytes: &'a [u8],
+    /// Where each ends, and whether it is NULL.
+    ends: &'a [(usize, bool)],
+}
+
+impl<'a> Fields<'a> {
+    /// The values; none for NULL.
+    pub fn values(&self) -> Vec<Option<&'a [u8]>> {
+        self.cut(|start, end| &self.bytes[start..end]).collect()
+    }
+
+    /// The values as text; none for NULL.
+    pub fn texts(&self) -> Result<Vec<Option<&'a str>>, SqlError> {
+        let text = utf8(self.bytes)?;
+        // What is text in one piece may be none in its parts.
+        let parts = self.cut(|start, end| text.get(start..end).ok_or_else(not_text));
+        parts.map(Option::transpose).collect()
+    }
+
+    fn cut<T>(&self, part: impl Fn(usize, usize) -> T) -> impl Iterator<Item = Option<T>> {
+        let mut start = 0;
+        self.ends.iter().map(move |(end, is_null)| {
+            let from = std::mem::replace(&mut start, *end);
+            (!is_null).then(|| part(from, *end))
+        })
+    }
+}
 
 /// Cuts rows out of what has come.
 #[derive(Debug)]
@@ -132,17 +162,7 @@ impl Reader {
                 Format::Csv => self.split_csv(line)?,
                 _ => self.split_text(line),
             }
-            let mut start = 0;
-            let fields: Vec<Option<&[u8]>> = self
-                .ends
-                .iter()
-                .map(|(end, is_null)| {
-                    let value = &self.scratch[start..*end];
-                    start = *end;
-                    (!is_null).then_some(value)
-                })
-                .collect();
-            take(&fields)?;
+            take(&Fields { bytes: &self.scratch, ends: &self.ends })?;
         }
         Ok(Some(used))
     }
@@ -153,12 +173,19 @@ impl Reader {
         loop {
             let start = at;
             let before = self.scratch.len();
-            while at < line.len() && line[at] != delimiter {
-                if line[at] == b'\\' && at + 1 < line.len() {
-                    at += 1 + unescape(&line[at + 1..], &mut self.scratch);
-                } else {
-                    self.scratch.push(line[at]);
+            loop {
+                let special = line[at..].iter().position(|byte| *byte == delimiter || *byte == b'\\');
+                let end = special.map_or(line.len(), |special| at + special);
+                self.scratch.extend_from_slice(&line[at..end]);
+                at = end;
+                if at >= line.len() || line[at] == delimiter {
+                    break;
+                }
+                if at + 1 == line.len() {
+                    self.scratch.push(b'\\');
                     at += 1;
+                } else {
+                    at += 1 + unescape(&line[at + 1..], &mut self.scratch);
                 }
             }
             let is_null = &line[start..at] == self.options.null.as_bytes();
@@ -227,13 +254,14 @@ impl Reader {
         if count < 0 {
             return Err(bad("row field count is negative"));
         }
-        let mut fields = Vec::new();
+        self.scratch.clear();
+        self.ends.clear();
         for _ in 0..count {
             let Some((length, behind)) = after.split_first_chunk::<4>() else { return Ok(None) };
             after = behind;
             let length = i32::from_be_bytes(*length);
             if length == -1 {
-                fields.push(None);
+                self.ends.push((self.scratch.len(), true));
                 continue;
             }
             let length = usize::try_from(length).map_err(|_| bad("invalid field size"))?;
@@ -242,10 +270,11 @@ impl Reader {
             }
             let Some((value, behind)) = after.split_at_checked(length) else { return Ok(None) };
             after = behind;
-            fields.push(Some(value));
+            self.scratch.extend_from_slice(value);
+            self.ends.push((self.scratch.len(), false));
         }
         self.line += 1;
-        take(&fields)?;
+        take(&Fields { bytes: &self.scratch, ends: &self.ends })?;
         Ok(Some(rest.len() - after.len()))
     }
 
@@ -341,8 +370,8 @@ mod tests {
         let mut reader = Reader::new(options);
         let mut rows = Vec::new();
         let mut take = |fields: &Fields<'_>| {
-            let text = |field: &Option<&[u8]>| field.map(|value| String::from_utf8_lossy(value).into_owned());
-            rows.push(fields.iter().map(text).collect());
+            let text = |field: Option<&[u8]>| field.map(|value| String::from_utf8_lossy(value).into_owned());
+            rows.push(fields.values().into_iter().map(text).collect());
             Ok(())
         };
         for piece in data.chunks(step) {
@@ -378,6 +407,16 @@ mod tests {
             b"id,name\r\n1,\"a \"\"b\"\",\nc\"\r\n2,\r\n3,\"\"",
             &[&[Some("1"), Some("a \"b\",\nc")], &[Some("2"), None], &[Some("3"), Some("")]],
         );
+    }
+
+    #[test]
+    fn what_is_text_only_together_is_refused() {
+        let fields = |ends| Fields { bytes: "aé".as_bytes(), ends };
+        assert_eq!(
+            fields(&[(1, false), (1, true), (3, false)]).texts().expect("is text"),
+            [Some("a"), None, Some("é")]
+        );
+        assert_eq!(fields(&[(2, false), (3, false)]).texts().expect_err("half a letter").sqlstate, "22021");
     }
 
     #[test]
