@@ -24,8 +24,9 @@ pub struct CopyIn {
     columns: Vec<ColumnDef>,
     /// For each column, which of the values of a row it takes; none for its default.
     sources: Vec<Option<usize>>,
-    /// The columns that are given, in their order.
+    /// Of the columns that are given, in their order.
     types: Vec<SqlType>,
+    names: Vec<String>,
     checks: Checks,
     now: i64,
     builder: RowBuilder,
@@ -44,6 +45,11 @@ impl CopyIn {
         } else {
             columns.iter().map(|name| column(object, name)).collect::<Result<Vec<usize>>>()?
         };
+        let twice = (1..columns.len()).find(|at| targets[..*at].contains(&targets[*at]));
+        if let Some(at) = twice {
+            let message = format!("column {:?} specified more than once", columns[at]);
+            return Err(SqlError::new("42701", message));
+        }
         let all = 0..object.columns.len();
         let sources: Vec<Option<usize>> =
             all.map(|at| targets.iter().position(|target| *target == at)).collect();
@@ -63,6 +69,7 @@ impl CopyIn {
             columns: object.columns.clone(),
             sources,
             types: targets.iter().map(|at| object.columns[*at].ty).collect(),
+            names: targets.iter().map(|at| object.columns[*at].name.clone()).collect(),
             checks: Checks::new(catalog, object, &Parameters::new(&[]))?,
             now,
             builder: RowBuilder::new(),
@@ -72,6 +79,11 @@ impl CopyIn {
     /// The types of the columns that are given.
     pub fn types(&self) -> &[SqlType] {
         &self.types
+    }
+
+    /// The names of the columns that are given.
+    pub fn names(&self) -> Vec<String> {
+        self.names.clone()
     }
 
     /// Appends a row of values as text; none is NULL.
@@ -107,10 +119,12 @@ impl CopyIn {
         rows: &mut Rows,
         push: impl Fn(&ColumnDef, T, &mut RowBuilder) -> Result<()>,
     ) -> Result<()> {
-        let CopyIn { name, columns, sources, types, builder, now, .. } = self;
-        if given.len() != types.len() {
-            let message = format!("{} columns where {} are needed", given.len(), types.len());
-            return Err(SqlError::new("22P04", message));
+        let CopyIn { name, columns, sources, names, builder, now, .. } = self;
+        if let Some(missing) = names.get(given.len()) {
+            return Err(SqlError::new("22P04", format!("missing data for column {missing:?}")));
+        }
+        if given.len() > names.len() {
+            return Err(SqlError::new("22P04", "extra data after last expected column"));
         }
         builder.start(columns.len());
         for (column, source) in columns.iter().zip(sources) {

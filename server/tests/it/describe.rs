@@ -2,7 +2,8 @@
 
 use crate::server::{rows, with_server};
 
-/// The statements of `\d+`, in order, with the number of the table as `OID`, and the rows that each gives.
+/// The statements of `\d+`, in order, with the number of the table as `OID`, and the rows that each gives. They are those
+/// of PostgreSQL 15, but for an index's being a hash, where it has a btree.
 const QUERIES: &[(&str, &[&str])] = &[
     (
         "SELECT c.relchecks, c.relkind, c.relhasindex, c.relhasrules, c.relhastriggers, c.relrowsecurity,
@@ -42,7 +43,7 @@ const QUERIES: &[(&str, &[&str])] = &[
          ON (conrelid = i.indrelid AND conindid = i.indexrelid AND contype IN ('p','u','x'))
          WHERE c.oid = 'OID' AND c.oid = i.indrelid AND i.indexrelid = c2.oid
          ORDER BY i.indisprimary DESC, c2.relname;",
-        &["votes_pkey,t,t,f,t,CREATE UNIQUE INDEX votes_pkey ON public.votes USING hash (story, who),\
+        &["votes_pkey,t,t,f,t,CREATE UNIQUE INDEX votes_pkey ON votes USING hash (story, who),\
            PRIMARY KEY (story, who),p,f,f,f,0"],
     ),
     (

@@ -450,11 +450,16 @@ fn type_name(oid: &str, modifier: &str) -> String {
     format!("CASE ({oid}){cases} ELSE '???' END")
 }
 
-/// The statement that makes an index.
+/// The statement that makes an index. It is said to be a hash, for that is how it is used: by the whole key.
 pub(super) fn index_text(object: &Object, path: &AccessPath) -> String {
+    index_text_of(object, path, "public.")
+}
+
+/// The same with this before the table's name.
+fn index_text_of(object: &Object, path: &AccessPath, schema: &str) -> String {
     let unique = if object.table().is_some() && path.name == object.name { "UNIQUE " } else { "" };
     let (name, key) = (quoted(&index_name(object, path)), key_names(object, &path.key));
-    format!("CREATE {unique}INDEX {name} ON public.{} USING hash ({key})", quoted(&object.name))
+    format!("CREATE {unique}INDEX {name} ON {schema}{} USING hash ({key})", quoted(&object.name))
 }
 
 /// The query of a view.
@@ -577,8 +582,12 @@ fn call(catalog: &Catalog, function: &Function) -> Result<Option<Ast>> {
         ("pg_get_indexdef", [oid]) => {
             texts(indexes(catalog).map(|(o, path)| (index_oid(path), index_text(o, path))).collect(), oid)
         }
-        ("pg_get_indexdef", [oid, number, ..]) if *number == "0" => {
-            texts(indexes(catalog).map(|(o, path)| (index_oid(path), index_text(o, path))).collect(), oid)
+        ("pg_get_indexdef", [oid, number, pretty @ ..]) if *number == "0" => {
+            // Written prettily, what is found without its schema has none.
+            let is_pretty = pretty.first().is_some_and(|pretty| pretty.eq_ignore_ascii_case("true"));
+            let schema = if is_pretty { "" } else { "public." };
+            let text = |(o, path): (_, _)| (index_oid(path), index_text_of(o, path, schema));
+            texts(indexes(catalog).map(text).collect(), oid)
         }
         ("pg_get_indexdef", [oid, number, ..]) => column_of_index(catalog, oid, number),
         ("pg_get_viewdef", [oid, ..]) => {

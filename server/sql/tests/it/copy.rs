@@ -86,8 +86,52 @@ fn what_the_table_does_not_take_is_refused() {
     assert_eq!(refused(&["id", "name"], &[Some("1"), None]).0, "23502");
     assert_eq!(refused(&["name"], &[Some("a")]).0, "23502");
     assert_eq!(refused(&["id"], &[Some("-1")]).0, "23514");
-    assert_eq!(refused(&["id"], &[Some("1"), Some("2")]).0, "22P04");
     assert_eq!(refused(&["nobody"], &[Some("1")]).0, "42703");
+    assert_eq!(refused(&["id", "name", "id"], &[Some("1"), Some("a"), Some("1")]).0, "42701");
+}
+
+#[test]
+fn rows_have_a_value_for_each_column() {
+    let message = |texts: &[Option<&str>]| {
+        let error = copied(&["id", "name"], texts).expect_err("one too many or too few");
+        assert_eq!(error.sqlstate, "22P04");
+        error.message
+    };
+    assert_eq!(message(&[Some("1"), Some("a"), None]), "extra data after last expected column");
+    assert_eq!(message(&[Some("1")]), "missing data for column \"name\"");
+    assert_eq!(message(&[]), "missing data for column \"id\"");
+}
+
+#[test]
+fn a_row_that_is_refused_leaves_nothing() {
+    let db = database();
+    let columns = ["id", "small"].map(str::to_owned);
+    let mut copy = CopyIn::new(&db.catalog, "t", &columns, NOW).expect("they are there");
+    let mut rows = Rows::new();
+    for (id, small, is_taken) in
+        [("1", "1", true), ("1", "x", false), ("1", "70000", false), ("0", "3", false), ("2", "2", true)]
+    {
+        let taken = copy.push(&[Some(id), Some(small)], &mut rows);
+        assert_eq!(taken.is_ok(), is_taken, "{id} {small}");
+    }
+    let smalls: Vec<Option<String>> =
+        rows.iter().map(|row| text::column_text(SqlType::SmallInt, row, 1)).collect();
+    assert_eq!(smalls, [Some("1".to_owned()), Some("2".to_owned())]);
+}
+
+#[test]
+fn what_cannot_be_copied_to_is_refused() {
+    let mut db = database();
+    db.run("CREATE TABLE counted (id serial PRIMARY KEY, a int)").expect("it is supported");
+    db.run("CREATE VIEW seen AS SELECT id FROM t").expect("it is supported");
+    let refused = |table: &str, columns: &[&str]| {
+        let columns: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
+        CopyIn::new(&db.catalog, table, &columns, NOW).expect_err("it is refused").sqlstate
+    };
+    assert_eq!(refused("nobody", &[]), "42P01");
+    assert_eq!(refused("seen", &[]), "42809");
+    assert_eq!(refused("counted", &["a"]), "0A000");
+    CopyIn::new(&db.catalog, "counted", &[], NOW).expect("all columns are given");
 }
 
 #[test]

@@ -47,6 +47,19 @@ struct Gathering {
     count: u64,
 }
 
+impl Copying {
+    /// Takes the next row of what has come; false if there is none.
+    fn take_row(&mut self, at_end: bool) -> Result<bool, SqlError> {
+        let taken = match self.reader.next(at_end) {
+            Ok(None) => return Ok(false),
+            Ok(Some(fields)) => self.rows.take(&fields),
+            Err(error) => Err(error),
+        };
+        let line = self.reader.line();
+        taken.map(|()| true).map_err(|error| at_line(error, line))
+    }
+}
+
 impl Gathering {
     fn take(&mut self, fields: &Fields<'_>) -> Result<(), SqlError> {
         if self.is_binary {
@@ -56,6 +69,10 @@ impl Gathering {
         }
         self.count += 1;
         Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.rows.len() >= PIECE_BYTES
     }
 }
 
@@ -108,7 +125,7 @@ impl Session {
         let is_binary = copy.options.format == Format::Binary;
         io.out.copy_in(is_binary, copy_in.types().len());
         self.copying = Some(Box::new(Copying {
-            reader: Reader::new(copy.options.clone()),
+            reader: Reader::new(copy.options.clone(), copy_in.names()),
             rows: Gathering { copy: copy_in, is_binary, rows: Rows::new(), count: 0 },
             tickets: VecDeque::new(),
             is_simple,
@@ -120,29 +137,20 @@ impl Session {
     pub(super) async fn copy_message(&mut self, io: &mut Io, message: Message<'_>) -> Result<(), End> {
         match message {
             Message::CopyData(data) => {
-                let Copying { reader, rows, .. } = &mut **self.copying.as_mut().expect("it is copying");
-                let taken = reader.push(data, &mut |fields| rows.take(fields));
-                let line = reader.line();
-                taken.map_err(|error| at_line(error, line))?;
-                if rows.rows.rows.len() >= PIECE_BYTES {
-                    self.write_piece(PIECES_MAX).await?;
-                }
-                Ok(())
+                let reader = &mut self.copying().reader;
+                let line = reader.line() + 1;
+                reader.push(data).map_err(|error| at_line(error, line))?;
+                Ok(self.take_rows(false).await?)
             }
             Message::CopyDone => {
-                let Copying { reader, rows, is_simple, .. } =
-                    &mut **self.copying.as_mut().expect("it is copying");
-                let is_simple = *is_simple;
-                let finished = reader.finish(&mut |fields| rows.take(fields));
-                let line = reader.line();
-                finished.map_err(|error| at_line(error, line))?;
-                self.write_piece(1).await?;
+                self.take_rows(true).await?;
+                self.write_piece(PIECES_MAX).await?;
                 let copying = self.copying.take().expect("it is copying");
                 for ticket in copying.tickets {
                     self.written(ticket).await?;
                 }
                 io.out.complete(&Tag::Copy(copying.rows.count).to_string());
-                if is_simple {
+                if copying.is_simple {
                     io.out.ready(self.transaction.status());
                 }
                 Ok(())
@@ -157,9 +165,24 @@ impl Session {
         }
     }
 
+    fn copying(&mut self) -> &mut Copying {
+        self.copying.as_mut().expect("it is copying")
+    }
+
+    /// Takes the rows that have come. A short line may become a long row, so they are written while they are taken.
+    async fn take_rows(&mut self, at_end: bool) -> Result<(), SqlError> {
+        while self.copying().take_row(at_end)? {
+            if self.copying().rows.is_full() {
+                self.write_piece(PIECES_MAX).await?;
+                self.interrupt.check()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes what has been gathered, when less than `under_way_max` pieces are under way.
     async fn write_piece(&mut self, under_way_max: usize) -> Result<(), SqlError> {
-        let Copying { rows, tickets, .. } = &mut **self.copying.as_mut().expect("it is copying");
+        let Copying { rows, tickets, .. } = self.copying();
         let piece = std::mem::take(&mut rows.rows);
         let table = rows.copy.table;
         let ready = if tickets.len() >= under_way_max { tickets.pop_front() } else { None };
@@ -173,7 +196,7 @@ impl Session {
             return self.write(table, WriteKind::Insert, piece).await;
         }
         let ticket = self.send_write(table, WriteKind::Insert, &piece).await?;
-        self.copying.as_mut().expect("it is copying").tickets.push_back(ticket);
+        self.copying().tickets.push_back(ticket);
         Ok(())
     }
 

@@ -33,6 +33,17 @@ pub enum Format {
     Binary,
 }
 
+/// A line before the first row that names the columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Header {
+    /// There is none.
+    None,
+    /// It is written, and passed over when it is read.
+    Passed,
+    /// It must name the columns that are given.
+    Matched,
+}
+
 /// How rows are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -42,8 +53,8 @@ pub struct Options {
     pub delimiter: u8,
     /// What stands for NULL.
     pub null: String,
-    /// Whether the first line names the columns.
-    pub header: bool,
+    /// The line that names the columns.
+    pub header: Header,
     /// Around values of CSV.
     pub quote: u8,
     /// Before a quote within quotes.
@@ -53,7 +64,7 @@ pub struct Options {
 impl Options {
     fn new(format: Format) -> Options {
         let (delimiter, null) = if format == Format::Csv { (b',', "") } else { (b'\t', "\\N") };
-        Options { format, delimiter, null: null.to_owned(), header: false, quote: b'"', escape: b'"' }
+        Options { format, delimiter, null: null.to_owned(), header: Header::None, quote: b'"', escape: b'"' }
     }
 }
 
@@ -104,6 +115,9 @@ pub fn parse(sql: &str) -> Result<Option<Copy>, SqlError> {
     if is_in && matches!(subject, Subject::Query(_)) {
         return Err(syntax("a query can only be copied out"));
     }
+    if !is_in && options.header == Header::Matched {
+        return Err(SqlError::new("0A000", "cannot use \"match\" with HEADER in COPY TO"));
+    }
     Ok(Some(Copy { subject, is_in, options }))
 }
 
@@ -118,8 +132,8 @@ fn tokens(text: &str) -> Result<Vec<Token>, SqlError> {
             }
             '\'' => quoted(rest, '\'').map(|(text, length)| (Token::Text(text), length))?,
             'e' | 'E' if rest[1..].starts_with('\'') => {
-                let (text, length) = quoted(&rest[1..], '\'')?;
-                (Token::Text(text.replace("\\t", "\t").replace("\\\\", "\\")), length + 1)
+                let (text, length) = with_escapes(&rest[1..])?;
+                (Token::Text(text), length + 1)
             }
             '"' => quoted(rest, '"').map(|(name, length)| (Token::Word(name), length))?,
             c if c.is_alphanumeric() || c == '_' => {
@@ -147,6 +161,26 @@ fn quoted(text: &str, quote: char) -> Result<(String, usize), SqlError> {
             characters.next();
         } else {
             return Ok((value, at + 1));
+        }
+    }
+    Err(syntax("a quote is not closed"))
+}
+
+/// The same with what stands behind backslashes.
+fn with_escapes(text: &str) -> Result<(String, usize), SqlError> {
+    let bytes = text.as_bytes();
+    let mut value = Vec::new();
+    let mut at = 1;
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
+        match byte {
+            b'\\' if at < bytes.len() => at += super::read::unescape(&bytes[at..], &mut value),
+            b'\'' if bytes.get(at) == Some(&b'\'') => {
+                value.push(b'\'');
+                at += 1;
+            }
+            b'\'' => return Ok((super::super::decode::utf8(&value)?.to_owned(), at)),
+            byte => value.push(*byte),
         }
     }
     Err(syntax("a quote is not closed"))
@@ -270,16 +304,20 @@ fn read_options(given: &[(String, Option<String>)]) -> Result<Options, SqlError>
         }
     }
     let mut options = Options::new(format);
-    for (name, value) in given {
+    let is_given = |wanted: &str| given.iter().any(|(name, _)| name == wanted);
+    for (at, (name, value)) in given.iter().enumerate() {
+        if given[..at].iter().any(|(earlier, _)| earlier == name) {
+            return Err(SqlError::new("42601", "conflicting or redundant options"));
+        }
         let text = value.as_deref().unwrap_or_default();
         match name.as_str() {
-            "format" | "csv" | "binary" => {}
-            "delimiter" | "delimiters" => options.delimiter = single(name, text)?,
+            "format" | "csv" | "binary" | "text" => {}
+            "delimiter" | "delimiters" => options.delimiter = single("delimiter", text)?,
             "null" => text.clone_into(&mut options.null),
-            "header" => options.header = !matches!(text, "false" | "off" | "0"),
+            "header" => options.header = header(text)?,
             "quote" => {
                 options.quote = single(name, text)?;
-                if !given.iter().any(|(name, _)| name == "escape") {
+                if !is_given("escape") {
                     options.escape = options.quote;
                 }
             }
@@ -289,15 +327,63 @@ fn read_options(given: &[(String, Option<String>)]) -> Result<Options, SqlError>
             other => return Err(SqlError::unsupported(format!("the option {other} of COPY"))),
         }
     }
-    if options.header && format == Format::Binary {
-        return Err(SqlError::unsupported("HEADER in binary form"));
+    if format == Format::Binary {
+        for (name, _) in given.iter().filter(|(name, _)| name == "delimiter" || name == "null") {
+            let message = format!("cannot specify {} in BINARY mode", name.to_uppercase());
+            return Err(SqlError::new("42601", message));
+        }
+        if options.header != Header::None {
+            return Err(SqlError::unsupported("HEADER in binary form"));
+        }
     }
+    if format != Format::Csv {
+        for (name, _) in given.iter().filter(|(name, _)| name == "quote" || name == "escape") {
+            return Err(SqlError::new("0A000", format!("COPY {name} available only in CSV mode")));
+        }
+    }
+    check_signs(&options)?;
     Ok(options)
+}
+
+/// What separates values must not be taken for anything else.
+fn check_signs(options: &Options) -> Result<(), SqlError> {
+    let Options { format, delimiter, quote, null, .. } = options;
+    let wrong = |message: String| Err(SqlError::new("22023", message));
+    let is_line_end = |byte: u8| matches!(byte, b'\n' | b'\r');
+    if is_line_end(*delimiter) {
+        return wrong("COPY delimiter cannot be newline or carriage return".to_owned());
+    }
+    if null.bytes().any(is_line_end) {
+        return wrong("COPY null representation cannot use newline or carriage return".to_owned());
+    }
+    let is_letter = matches!(delimiter, b'\\' | b'.' | b'a'..=b'z' | b'0'..=b'9');
+    if *format != Format::Csv && is_letter {
+        return wrong(format!("COPY delimiter cannot be {:?}", char::from(*delimiter).to_string()));
+    }
+    if *format == Format::Csv && delimiter == quote {
+        return wrong("COPY delimiter and quote must be different".to_owned());
+    }
+    if null.bytes().any(|byte| byte == *delimiter) {
+        return wrong("COPY delimiter must not appear in the NULL specification".to_owned());
+    }
+    if *format == Format::Csv && null.bytes().any(|byte| byte == *quote) {
+        return wrong("CSV quote character must not appear in the NULL specification".to_owned());
+    }
+    Ok(())
+}
+
+fn header(text: &str) -> Result<Header, SqlError> {
+    match text.to_ascii_lowercase().as_str() {
+        "" | "true" | "on" | "1" => Ok(Header::Passed),
+        "false" | "off" | "0" => Ok(Header::None),
+        "match" => Ok(Header::Matched),
+        _ => Err(SqlError::new("42601", "header requires a Boolean value or \"match\"")),
+    }
 }
 
 fn single(name: &str, text: &str) -> Result<u8, SqlError> {
     match text.as_bytes() {
-        [byte] if !matches!(byte, b'\n' | b'\r' | b'\\') => Ok(*byte),
+        [byte] => Ok(*byte),
         _ => Err(SqlError::new("0A000", format!("COPY {name} must be a single one-byte character"))),
     }
 }
@@ -312,15 +398,21 @@ mod tests {
             .expect("valid")
             .expect("a copy");
         assert_eq!(copy.subject, Subject::Relation("t".into(), vec!["a".into(), "B b".into()]));
-        assert!(copy.is_in && copy.options.header && copy.options.format == Format::Csv);
+        assert!(copy.is_in && copy.options.header == Header::Passed && copy.options.format == Format::Csv);
         assert_eq!(copy.options.null, "x");
         let copy = parse("COPY (SELECT ')' FROM t) TO STDOUT CSV HEADER;").expect("valid").expect("a copy");
         assert_eq!(copy.subject, Subject::Query("SELECT ')' FROM t".into()));
-        assert!(!copy.is_in && copy.options.header);
+        assert!(!copy.is_in && copy.options.header == Header::Passed);
         let copy = parse("COPY t FROM STDIN WITH BINARY").expect("valid").expect("a copy");
         assert_eq!(copy.options.format, Format::Binary);
         let copy = parse("COPY t FROM stdin (DELIMITER E'\\t')").expect("valid").expect("a copy");
         assert_eq!(copy.options.delimiter, b'\t');
+        let copy = parse("COPY t FROM stdin (DELIMITER E'\\x01', NULL E'\\\\n\\'é')");
+        let options = copy.expect("valid").expect("a copy").options;
+        assert_eq!((options.delimiter, options.null.as_str()), (1, "\\n'é"));
+        let copy = parse("COPY t FROM stdin WITH (FORMAT csv, ESCAPE '\\', HEADER match)");
+        let options = copy.expect("valid").expect("a copy").options;
+        assert_eq!((options.escape, options.header), (b'\\', Header::Matched));
         assert_eq!(parse("SELECT 1").expect("another"), None);
         for wrong in [
             "COPY t FROM 'file'",
@@ -331,5 +423,32 @@ mod tests {
         ] {
             parse(wrong).expect_err(wrong);
         }
+    }
+
+    #[test]
+    fn options_that_contradict_are_refused() {
+        for (options, sqlstate) in [
+            ("DELIMITER 'x'", "22023"),
+            ("DELIMITER '\\'", "22023"),
+            ("DELIMITER ',,'", "0A000"),
+            ("DELIMITER E'\\n'", "22023"),
+            ("NULL E'a\\r'", "22023"),
+            ("DELIMITER ',', NULL 'a,b'", "22023"),
+            ("QUOTE '\"'", "0A000"),
+            ("ESCAPE '\"'", "0A000"),
+            ("FORMAT csv, DELIMITER '\"'", "22023"),
+            ("FORMAT csv, NULL '\"'", "22023"),
+            ("FORMAT csv, FORMAT csv", "42601"),
+            ("FORMAT csv, HEADER maybe", "42601"),
+            ("FORMAT binary, DELIMITER ','", "42601"),
+            ("FORMAT binary, NULL 'x'", "42601"),
+            ("FORMAT binary, HEADER", "0A000"),
+            ("FORMAT csv, FORCE_NULL", "0A000"),
+        ] {
+            let statement = format!("COPY t FROM STDIN ({options})");
+            assert_eq!(parse(&statement).expect_err(&statement).sqlstate, sqlstate, "{statement}");
+        }
+        let refused = parse("COPY t TO STDOUT (HEADER match)").expect_err("nothing is matched");
+        assert_eq!(refused.sqlstate, "0A000");
     }
 }

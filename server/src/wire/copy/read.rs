@@ -3,7 +3,7 @@
 use sql::SqlError;
 
 use super::super::decode::{not_text, utf8};
-use super::options::{Format, Options};
+use super::options::{Format, Header, Options};
 
 /// Longest line or row.
 const LINE_BYTES_MAX: usize = 16 << 20;
@@ -46,15 +46,33 @@ impl<'a> Fields<'a> {
 #[derive(Debug)]
 pub struct Reader {
     options: Options,
+    /// What the columns are called that are given.
+    names: Vec<String>,
     bytes: Vec<u8>,
+    /// Where in `bytes` the next row begins.
+    at: usize,
+    /// Up to where no end of that row has been found, from `at` on. So a row that comes in many pieces is searched once.
+    searched: usize,
+    /// Whether that is within quotes.
+    in_quotes: bool,
     /// Rows that have come, with a header.
     line: u64,
     is_begun: bool,
     is_ended: bool,
-    /// A line's values without quotes and escapes, one after another.
+    /// A row's values without quotes and escapes, one after another.
     scratch: Vec<u8>,
     /// Where in `scratch` each value ends, and whether it is NULL.
     ends: Vec<(usize, bool)>,
+}
+
+/// What is at the front of the bytes.
+enum Part {
+    /// A row, which is cut up.
+    Row,
+    /// A header or an end, which has been passed over.
+    Frame,
+    /// Nothing that is whole.
+    Open,
 }
 
 fn bad(message: impl Into<String>) -> SqlError {
@@ -62,11 +80,15 @@ fn bad(message: impl Into<String>) -> SqlError {
 }
 
 impl Reader {
-    /// For data of this form.
-    pub fn new(options: Options) -> Reader {
+    /// For data of this form, with columns of these names.
+    pub fn new(options: Options, names: Vec<String>) -> Reader {
         Reader {
             options,
+            names,
             bytes: Vec::new(),
+            at: 0,
+            searched: 0,
+            in_quotes: false,
             line: 0,
             is_begun: false,
             is_ended: false,
@@ -80,91 +102,92 @@ impl Reader {
         self.line
     }
 
-    /// Takes a piece, and gives each row that is whole to `take`.
-    pub fn push(
-        &mut self,
-        piece: &[u8],
-        take: &mut impl FnMut(&Fields<'_>) -> Result<(), SqlError>,
-    ) -> Result<(), SqlError> {
+    /// Takes a piece. Its rows are to be taken by [`Reader::next`] before the piece after it comes.
+    ///
+    /// # Errors
+    ///
+    /// A row is too long.
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), SqlError> {
+        self.bytes.drain(..self.at);
+        self.at = 0;
         if self.bytes.len() + piece.len() > 2 * LINE_BYTES_MAX {
             return Err(SqlError::new("54000", "a row is too long"));
         }
         self.bytes.extend_from_slice(piece);
-        self.rows(false, take)
-    }
-
-    /// Takes the end of the data: the last line need not end.
-    pub fn finish(
-        &mut self,
-        take: &mut impl FnMut(&Fields<'_>) -> Result<(), SqlError>,
-    ) -> Result<(), SqlError> {
-        self.rows(true, take)?;
-        if !self.bytes.is_empty() && !self.is_ended {
-            return Err(bad("unexpected end of the data"));
-        }
         Ok(())
     }
 
-    fn rows(
-        &mut self,
-        at_end: bool,
-        take: &mut impl FnMut(&Fields<'_>) -> Result<(), SqlError>,
-    ) -> Result<(), SqlError> {
-        let bytes = std::mem::take(&mut self.bytes);
-        let mut rest = bytes.as_slice();
-        let done = loop {
-            if self.is_ended {
-                rest = &[];
-                break Ok(());
+    /// The next row, if it is whole. At the end of the data the last line need not end.
+    ///
+    /// # Errors
+    ///
+    /// The data are not of the form that they should have.
+    pub fn next(&mut self, at_end: bool) -> Result<Option<Fields<'_>>, SqlError> {
+        let is_binary = self.options.format == Format::Binary;
+        while !self.is_ended {
+            match if is_binary { self.tuple()? } else { self.text_line(at_end)? } {
+                Part::Row => return Ok(Some(Fields { bytes: &self.scratch, ends: &self.ends })),
+                Part::Frame => {}
+                Part::Open if !at_end => return Ok(None),
+                Part::Open if is_binary && !self.is_begun => return Err(no_signature()),
+                Part::Open if self.at < self.bytes.len() => return Err(bad("unexpected EOF in COPY data")),
+                Part::Open => return Ok(None),
             }
-            let used = match self.options.format {
-                Format::Binary => self.tuple(rest, take),
-                Format::Text | Format::Csv => self.text_line(rest, at_end, take),
-            };
-            match used {
-                Ok(Some(used)) => rest = &rest[used..],
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
-        let used = bytes.len() - rest.len();
-        self.bytes = bytes;
-        self.bytes.drain(..used);
-        done
+        }
+        if is_binary && self.at < self.bytes.len() {
+            return Err(bad("received copy data after EOF marker"));
+        }
+        // What follows the end of lines is passed over.
+        self.at = self.bytes.len();
+        Ok(None)
     }
 
-    /// The next line; how many bytes it takes, none if it is not whole.
-    fn text_line(
-        &mut self,
-        rest: &[u8],
-        at_end: bool,
-        take: &mut impl FnMut(&Fields<'_>) -> Result<(), SqlError>,
-    ) -> Result<Option<usize>, SqlError> {
-        let end = match self.options.format {
-            Format::Csv => csv_end(rest, &self.options),
-            _ => text_end(rest),
+    /// Passes over so many bytes: a row, a header or an end.
+    fn pass(&mut self, count: usize) {
+        self.at += count;
+        assert!(self.at <= self.bytes.len(), "only what has come is passed over");
+        self.searched = 0;
+        self.in_quotes = false;
+    }
+
+    fn text_line(&mut self, at_end: bool) -> Result<Part, SqlError> {
+        let is_csv = self.options.format == Format::Csv;
+        let found = if is_csv { self.csv_end() } else { self.text_end() };
+        let (start, rest) = (self.at, self.bytes.len() - self.at);
+        let (length, used) = match found {
+            Some(length) => (length, length + 1),
+            None if at_end && rest > 0 => (rest, rest),
+            None => return Ok(Part::Open),
         };
-        let (line, used) = match end {
-            Some(end) => (&rest[..end], end + 1),
-            None if at_end && !rest.is_empty() => (rest, rest.len()),
-            None => return Ok(None),
-        };
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        self.pass(used);
+        let bytes = std::mem::take(&mut self.bytes);
+        let line = &bytes[start..start + length];
+        let part = self.cut_line(line.strip_suffix(b"\r").unwrap_or(line));
+        self.bytes = bytes;
+        part
+    }
+
+    fn cut_line(&mut self, line: &[u8]) -> Result<Part, SqlError> {
         if line == b"\\." {
             self.is_ended = true;
-            return Ok(Some(used));
+            return Ok(Part::Frame);
         }
         self.line += 1;
-        if std::mem::replace(&mut self.is_begun, true) || !self.options.header {
-            self.scratch.clear();
-            self.ends.clear();
-            match self.options.format {
-                Format::Csv => self.split_csv(line)?,
-                _ => self.split_text(line),
-            }
-            take(&Fields { bytes: &self.scratch, ends: &self.ends })?;
+        let is_first = !std::mem::replace(&mut self.is_begun, true);
+        if is_first && self.options.header == Header::Passed {
+            return Ok(Part::Frame);
         }
-        Ok(Some(used))
+        self.scratch.clear();
+        self.ends.clear();
+        match self.options.format {
+            Format::Csv => self.split_csv(line)?,
+            _ => self.split_text(line),
+        }
+        if is_first && self.options.header == Header::Matched {
+            let header = Fields { bytes: &self.scratch, ends: &self.ends };
+            return check_header(&self.names, &header.texts()?).map(|()| Part::Frame);
+        }
+        Ok(Part::Row)
     }
 
     fn split_text(&mut self, line: &[u8]) {
@@ -236,28 +259,29 @@ impl Reader {
         }
     }
 
-    /// The next row of binary data; how many bytes it takes, none if it is not whole.
-    fn tuple(
-        &mut self,
-        rest: &[u8],
-        take: &mut impl FnMut(&Fields<'_>) -> Result<(), SqlError>,
-    ) -> Result<Option<usize>, SqlError> {
+    fn tuple(&mut self) -> Result<Part, SqlError> {
         if !self.is_begun {
-            return self.binary_head(rest);
+            return self.binary_head();
         }
-        let Some((count, mut after)) = rest.split_first_chunk::<2>() else { return Ok(None) };
+        let rest = &self.bytes[self.at..];
+        let Some((count, mut after)) = rest.split_first_chunk::<2>() else { return Ok(Part::Open) };
         let count = i16::from_be_bytes(*count);
         if count == -1 {
             self.is_ended = true;
-            return Ok(Some(2));
+            self.pass(2);
+            return Ok(Part::Frame);
         }
-        if count < 0 {
-            return Err(bad("row field count is negative"));
+        if usize::try_from(count) != Ok(self.names.len()) {
+            let expected = self.names.len();
+            return Err(bad(format!("row field count is {count}, expected {expected}")));
+        }
+        if rest.len() < self.searched {
+            return Ok(Part::Open);
         }
         self.scratch.clear();
         self.ends.clear();
         for _ in 0..count {
-            let Some((length, behind)) = after.split_first_chunk::<4>() else { return Ok(None) };
+            let Some((length, behind)) = after.split_first_chunk::<4>() else { return Ok(Part::Open) };
             after = behind;
             let length = i32::from_be_bytes(*length);
             if length == -1 {
@@ -268,21 +292,25 @@ impl Reader {
             if length > LINE_BYTES_MAX {
                 return Err(bad("invalid field size"));
             }
-            let Some((value, behind)) = after.split_at_checked(length) else { return Ok(None) };
+            let Some((value, behind)) = after.split_at_checked(length) else {
+                self.searched = rest.len() - after.len() + length;
+                return Ok(Part::Open);
+            };
             after = behind;
             self.scratch.extend_from_slice(value);
             self.ends.push((self.scratch.len(), false));
         }
         self.line += 1;
-        take(&Fields { bytes: &self.scratch, ends: &self.ends })?;
-        Ok(Some(rest.len() - after.len()))
+        self.pass(rest.len() - after.len());
+        Ok(Part::Row)
     }
 
-    fn binary_head(&mut self, rest: &[u8]) -> Result<Option<usize>, SqlError> {
-        let Some((head, after)) = rest.split_first_chunk::<19>() else { return Ok(None) };
+    fn binary_head(&mut self) -> Result<Part, SqlError> {
+        let rest = &self.bytes[self.at..];
+        let Some((head, after)) = rest.split_first_chunk::<19>() else { return Ok(Part::Open) };
         let (signature, numbers) = head.split_at(SIGNATURE.len());
         if signature != SIGNATURE {
-            return Err(bad("COPY file signature not recognized"));
+            return Err(no_signature());
         }
         let number = |at: usize| u32::from_be_bytes(numbers[at..at + 4].try_into().expect("four bytes"));
         if number(0) >> 16 != 0 {
@@ -293,46 +321,73 @@ impl Reader {
             return Err(bad("invalid COPY file header (wrong length)"));
         }
         if after.len() < extension {
-            return Ok(None);
+            return Ok(Part::Open);
         }
         self.is_begun = true;
-        Ok(Some(head.len() + extension))
+        self.pass(head.len() + extension);
+        Ok(Part::Frame)
+    }
+
+    /// How long the line at the front is. A line break after a backslash is part of a value.
+    fn text_end(&mut self) -> Option<usize> {
+        let rest = &self.bytes[self.at..];
+        loop {
+            let Some(length) = rest[self.searched..].iter().position(|byte| *byte == b'\n') else {
+                self.searched = rest.len();
+                return None;
+            };
+            let end = self.searched + length;
+            let backslashes = rest[..end].iter().rev().take_while(|byte| **byte == b'\\').count();
+            if backslashes % 2 == 0 {
+                return Some(end);
+            }
+            self.searched = end + 1;
+        }
+    }
+
+    /// How long the line at the front is. A line break within quotes is part of a value.
+    fn csv_end(&mut self) -> Option<usize> {
+        let Options { quote, escape, .. } = self.options;
+        let rest = &self.bytes[self.at..];
+        while let Some(byte) = rest.get(self.searched) {
+            if self.in_quotes && *byte == escape && escape != quote {
+                // What follows an escape may not have come yet; it will be passed over when it has.
+                self.searched += 1;
+            } else if *byte == quote {
+                self.in_quotes = !self.in_quotes;
+            } else if *byte == b'\n' && !self.in_quotes {
+                return Some(self.searched);
+            }
+            self.searched += 1;
+        }
+        None
     }
 }
 
-/// Where the line at the front ends. A line break after a backslash is part of a value.
-fn text_end(bytes: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let end = from + bytes[from..].iter().position(|byte| *byte == b'\n')?;
-        let backslashes = bytes[..end].iter().rev().take_while(|byte| **byte == b'\\').count();
-        if backslashes % 2 == 0 {
-            return Some(end);
-        }
-        from = end + 1;
-    }
+fn no_signature() -> SqlError {
+    bad("COPY file signature not recognized")
 }
 
-/// Where the line at the front ends. A line break within quotes is part of a value.
-fn csv_end(bytes: &[u8], options: &Options) -> Option<usize> {
-    let mut in_quotes = false;
-    let mut at = 0;
-    while at < bytes.len() {
-        let byte = bytes[at];
-        if in_quotes && byte == options.escape && options.escape != options.quote {
-            at += 1;
-        } else if byte == options.quote {
-            in_quotes = !in_quotes;
-        } else if byte == b'\n' && !in_quotes {
-            return Some(at);
-        }
-        at += 1;
+/// A header that must name the columns.
+fn check_header(names: &[String], given: &[Option<&str>]) -> Result<(), SqlError> {
+    if given.len() != names.len() {
+        let (got, expected) = (given.len(), names.len());
+        return Err(bad(format!("wrong number of fields in header line: got {got}, expected {expected}")));
     }
-    None
+    for (at, (name, given)) in names.iter().zip(given).enumerate() {
+        if *given != Some(name) {
+            let got = given.map_or_else(|| "NULL".to_owned(), |given| format!("{given:?}"));
+            let field = at + 1;
+            return Err(bad(format!(
+                "column name mismatch in header line field {field}: got {got}, expected {name:?}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Appends what the letters after a backslash stand for; how many they are.
-fn unescape(after: &[u8], out: &mut Vec<u8>) -> usize {
+pub(super) fn unescape(after: &[u8], out: &mut Vec<u8>) -> usize {
     let octal = |byte: &u8| (b'0'..=b'7').contains(byte);
     match after[0] {
         b'b' => out.push(8),
@@ -365,19 +420,27 @@ mod tests {
     use super::super::options::parse;
     use super::*;
 
-    fn read(statement: &str, data: &[u8], step: usize) -> Result<Vec<Vec<Option<String>>>, SqlError> {
+    fn reader(statement: &str) -> Reader {
         let options = parse(statement).expect("valid").expect("a copy").options;
-        let mut reader = Reader::new(options);
+        Reader::new(options, vec!["id".to_owned(), "name".to_owned()])
+    }
+
+    fn read(statement: &str, data: &[u8], step: usize) -> Result<Vec<Vec<Option<String>>>, SqlError> {
+        let mut reader = reader(statement);
         let mut rows = Vec::new();
-        let mut take = |fields: &Fields<'_>| {
-            let text = |field: Option<&[u8]>| field.map(|value| String::from_utf8_lossy(value).into_owned());
-            rows.push(fields.values().into_iter().map(text).collect());
+        let mut take = |reader: &mut Reader, at_end| -> Result<(), SqlError> {
+            while let Some(fields) = reader.next(at_end)? {
+                let text =
+                    |field: Option<&[u8]>| field.map(|value| String::from_utf8_lossy(value).into_owned());
+                rows.push(fields.values().into_iter().map(text).collect());
+            }
             Ok(())
         };
         for piece in data.chunks(step) {
-            reader.push(piece, &mut take)?;
+            reader.push(piece)?;
+            take(&mut reader, false)?;
         }
-        reader.finish(&mut take)?;
+        take(&mut reader, true)?;
         Ok(rows)
     }
 
@@ -419,16 +482,125 @@ mod tests {
         assert_eq!(fields(&[(2, false), (3, false)]).texts().expect_err("half a letter").sqlstate, "22021");
     }
 
+    fn refused(statement: &str, data: &[u8]) -> String {
+        let errors = [1, 3, 1000].map(|step| read(statement, data, step).expect_err(statement));
+        for error in &errors {
+            assert_eq!((error.sqlstate, &error.message), ("22P04", &errors[0].message), "{statement}");
+        }
+        errors[0].message.clone()
+    }
+
+    #[test]
+    fn escapes_and_other_signs_in_lines() {
+        check(
+            "COPY t FROM STDIN",
+            b"\\b\\f\\n\\r\\t\\v\t\\0601\\x4g\\xg\\q\n\\\\N\ta\\\\\nb\\\tc\td\n\\\\\\\ne\\",
+            &[
+                &[Some("\u{8}\u{c}\n\r\t\u{b}"), Some("01\u{4}gxgq")],
+                &[Some("\\N"), Some("a\\")],
+                &[Some("b\tc"), Some("d")],
+                &[Some("\\\ne\\")],
+            ],
+        );
+        check(
+            "COPY t FROM STDIN (DELIMITER '|', NULL '')",
+            b"1|\n\\||a\\|b\n\n\\N|\\\\N\n",
+            &[&[Some("1"), None], &[Some("|"), Some("a|b")], &[None], &[Some("N"), Some("\\N")]],
+        );
+        check("COPY t FROM STDIN", b"1\t2\n\\.\n", &[&[Some("1"), Some("2")]]);
+        check("COPY t FROM STDIN", b"1\t2\n\\.", &[&[Some("1"), Some("2")]]);
+        check("COPY t FROM STDIN", b"", &[]);
+    }
+
+    #[test]
+    fn quotes_over_line_ends() {
+        check(
+            "COPY t FROM STDIN CSV",
+            b"\"a\n\r\n\\.\nb\",c\n\"\"\"\",\"\"\nx\"y,z\"w,\\N\n,\n",
+            &[
+                &[Some("a\n\r\n\\.\nb"), Some("c")],
+                &[Some("\""), Some("")],
+                &[Some("xy,zw"), Some("\\N")],
+                &[None, None],
+            ],
+        );
+        check(
+            "COPY t FROM STDIN (FORMAT csv, QUOTE '''', ESCAPE '\\', NULL 'none')",
+            b"'it\\'s\\\\\n\\a','none'\nnone,\\n\n",
+            &[&[Some("it's\\\n\\a"), Some("none")], &[None, Some("\\n")]],
+        );
+        assert_eq!(refused("COPY t FROM STDIN CSV", b"1,\"a\n2,b\n"), "unterminated CSV quoted field");
+    }
+
+    #[test]
+    fn a_header_is_passed_over_or_must_match() {
+        let statement = "COPY t FROM STDIN (FORMAT csv, HEADER match)";
+        check(statement, b"id,\"name\"\n1,a\n", &[&[Some("1"), Some("a")]]);
+        check("COPY t FROM STDIN (HEADER)", b"x\ty\tz\n1\ta\n", &[&[Some("1"), Some("a")]]);
+        assert_eq!(
+            refused(statement, b"id,Name\n1,a\n"),
+            "column name mismatch in header line field 2: got \"Name\", expected \"name\""
+        );
+        assert_eq!(
+            refused(statement, b"id,\n1,a\n"),
+            "column name mismatch in header line field 2: got NULL, expected \"name\""
+        );
+        assert_eq!(
+            refused(statement, b"id\n1,a\n"),
+            "wrong number of fields in header line: got 1, expected 2"
+        );
+    }
+
+    /// A row in very many pieces must not be searched from its beginning for each.
+    #[test]
+    fn a_long_row_comes_in_small_pieces() {
+        let long = "x".repeat(1 << 20);
+        let mut binary = SIGNATURE.to_vec();
+        binary.extend([0; 8]);
+        binary.extend([0, 2, 0, 16, 0, 0]);
+        binary.extend(long.bytes());
+        binary.extend([0xff; 4]);
+        for (statement, data) in [
+            ("COPY t FROM STDIN", format!("{long}\t\\N\n").into_bytes()),
+            ("COPY t FROM STDIN CSV", format!("\"{long}\",\n").into_bytes()),
+            ("COPY t FROM STDIN BINARY", binary),
+        ] {
+            let rows = read(statement, &data, 1).expect("whole");
+            assert!(rows == [[Some(long.clone()), None]], "{statement}");
+        }
+        let mut reader = reader("COPY t FROM STDIN");
+        let full = (0..64).find_map(|_| reader.push(long.as_bytes()).err());
+        assert_eq!(full.expect("too long").sqlstate, "54000");
+    }
+
     #[test]
     fn binary_rows_come_in_pieces() {
         let mut data = SIGNATURE.to_vec();
-        data.extend([0; 8]);
+        data.extend([0; 4]);
+        // A head with three bytes more.
+        data.extend([0, 0, 0, 3, 1, 2, 3]);
+        let head = data.len();
         data.extend([0, 2, 0, 0, 0, 1, b'x', 0xff, 0xff, 0xff, 0xff]);
-        data.extend([0xff, 0xff]);
-        check("COPY t FROM STDIN BINARY", &data, &[&[Some("x"), None]]);
-        assert_eq!(
-            read("COPY t FROM STDIN BINARY", b"0123456789012345678", 5).expect_err("no signature").sqlstate,
-            "22P04"
-        );
+        let statement = "COPY t FROM STDIN BINARY";
+        let rows: &[&[Option<&str>]] = &[&[Some("x"), None]];
+        check(statement, &data, rows);
+        check(statement, &[&data, &[0xff; 2][..]].concat(), rows);
+        for length in (0..data.len()).filter(|length| *length != head) {
+            let expected = if length < head {
+                "COPY file signature not recognized"
+            } else {
+                "unexpected EOF in COPY data"
+            };
+            assert_eq!(refused(statement, &data[..length]), expected, "{length} bytes");
+        }
+        let with = |tail: &[u8]| refused(statement, &[&data[..head], tail].concat());
+        assert_eq!(with(&[0xff, 0xff, 0]), "received copy data after EOF marker");
+        assert_eq!(with(&[0, 3]), "row field count is 3, expected 2");
+        assert_eq!(with(&[0x80, 0]), "row field count is -32768, expected 2");
+        assert_eq!(with(&[0, 2, 0xff, 0xff, 0xff, 0xfe]), "invalid field size");
+        assert_eq!(with(&[0, 2, 0x7f, 0xff, 0xff, 0xff]), "invalid field size");
+        assert_eq!(refused(statement, b"0123456789012345678"), "COPY file signature not recognized");
+        data[11] = 1;
+        assert_eq!(refused(statement, &data), "unrecognized critical flags in COPY file header");
     }
 }

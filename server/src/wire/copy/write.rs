@@ -5,7 +5,7 @@ use sql::{ResultColumn, SqlError};
 
 use super::super::encode::Output;
 use super::super::rows::Encoder;
-use super::options::{Format, Options};
+use super::options::{Format, Header, Options};
 
 /// Writes rows as messages of data, one each.
 pub struct Writer {
@@ -30,7 +30,7 @@ impl Writer {
 
     /// What comes before the rows.
     pub fn begin(&self, out: &mut Output) {
-        if self.options.format == Format::Binary || !self.options.header {
+        if self.options.format == Format::Binary || self.options.header == Header::None {
             return;
         }
         out.message(b'd', |bytes| {
