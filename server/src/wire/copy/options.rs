@@ -328,7 +328,7 @@ fn read_options(given: &[(String, Option<String>)]) -> Result<Options, SqlError>
         }
     }
     if format == Format::Binary {
-        for (name, _) in given.iter().filter(|(name, _)| name == "delimiter" || name == "null") {
+        if let Some((name, _)) = given.iter().find(|(name, _)| name == "delimiter" || name == "null") {
             let message = format!("cannot specify {} in BINARY mode", name.to_uppercase());
             return Err(SqlError::new("42601", message));
         }
@@ -336,10 +336,10 @@ fn read_options(given: &[(String, Option<String>)]) -> Result<Options, SqlError>
             return Err(SqlError::unsupported("HEADER in binary form"));
         }
     }
-    if format != Format::Csv {
-        for (name, _) in given.iter().filter(|(name, _)| name == "quote" || name == "escape") {
-            return Err(SqlError::new("0A000", format!("COPY {name} available only in CSV mode")));
-        }
+    if format != Format::Csv
+        && let Some((name, _)) = given.iter().find(|(name, _)| name == "quote" || name == "escape")
+    {
+        return Err(SqlError::new("0A000", format!("COPY {name} available only in CSV mode")));
     }
     check_signs(&options)?;
     Ok(options)
