@@ -8,6 +8,7 @@ use crate::define::{Definition, default};
 use crate::drop_column::readers;
 use crate::error::{Result, SqlError};
 use crate::names::fold;
+use crate::rule::is_shortened;
 use crate::sql_type::SqlType;
 use operators::TableId;
 use sqlparser::ast::{AlterColumnOperation, Ident};
@@ -62,7 +63,8 @@ fn refuse_never_null(catalog: &Catalog, table: TableId, at: usize, def: &ColumnD
         .hint("Add another column, UPDATE it, and drop this one."))
 }
 
-/// Refuses a type unless all values of the column are values of it, and written in the same way.
+/// Refuses a type unless the values of the column are values of it, and written in the same way. Whether texts are short enough is
+/// for a [rule](crate::rule) to say.
 fn refuse_other_values(
     catalog: &Catalog,
     object: &Object,
@@ -87,7 +89,7 @@ fn refuse_other_values(
         }
         (from, to) => *from == *to,
     };
-    if !is_wider {
+    if !is_wider && !is_shortened(*from, to) {
         return Err(SqlError::unsupported(format!("the type {to} for the column {name:?} of type {from}"))
             .hint("Add another column, UPDATE it, and drop this one."));
     }

@@ -6,6 +6,7 @@
 use crate::change::parse_expr;
 use crate::parse::{Parsed, parse};
 use crate::sql_type::{Element, SqlType};
+use crate::system::setting_names;
 use operators::Datum;
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Parens, SetExpr, Statement,
@@ -129,9 +130,16 @@ impl VisitorMut for Teller<'_> {
                 tell(&mut function.args, Value::SingleQuotedString(self.session.user().to_owned()));
             }
             Some(SETTING) if self.is_run_once => {
-                if let Some(value) = asked_setting(&function.args).and_then(|name| self.session.setting(name))
-                {
-                    *ast = Expr::value(Value::SingleQuotedString(value));
+                let told = match asked_setting(&function.args) {
+                    Some(Expr::Value(name)) => match &name.value {
+                        Value::SingleQuotedString(name) => self.session.setting(name).map(text),
+                        _ => self.any_setting(&name.to_string()),
+                    },
+                    Some(name) => self.any_setting(&name.to_string()),
+                    None => None,
+                };
+                if let Some(told) = told {
+                    *ast = told;
                 }
             }
             _ => {}
@@ -140,14 +148,25 @@ impl VisitorMut for Teller<'_> {
     }
 }
 
-/// The name of the setting that is asked for, if it is a constant.
-fn asked_setting(arguments: &FunctionArguments) -> Option<&str> {
+impl Teller<'_> {
+    /// The value of the setting whose name an expression gives; NULL if it names none.
+    fn any_setting(&self, name: &str) -> Option<Expr> {
+        let mut cases = format!("CASE lower({name})");
+        for known in setting_names() {
+            let value = self.session.setting(known).unwrap_or_default().replace('\'', "''");
+            cases += &format!(" WHEN '{}' THEN '{value}'", known.to_lowercase());
+        }
+        cases += " END";
+        // What cannot be read as an expression is refused where it is bound.
+        parse_expr(&cases).ok()
+    }
+}
+
+/// What names the setting that is asked for.
+fn asked_setting(arguments: &FunctionArguments) -> Option<&Expr> {
     let FunctionArguments::List(list) = arguments else { return None };
     match list.args.first()? {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value))) => match &value.value {
-            Value::SingleQuotedString(name) => Some(name),
-            _ => None,
-        },
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(name)) => Some(name),
         _ => None,
     }
 }

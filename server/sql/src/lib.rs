@@ -79,12 +79,13 @@
 //!   query around it, or LIMIT 1. A subquery names columns of the query around it in equalities only. It stands in WHERE, and in
 //!   the list and the order of a query without groups.
 //! - VALUES, `unnest`, `generate_series` and the tables of pg_catalog and information_schema are read by queries that are run
-//!   once, not by views. pg_settings shows what holds for every session, SHOW and `current_setting` of a constant what holds for one.
+//!   once, not by views. pg_settings shows what holds for every session, SHOW and `current_setting` what holds for one.
+//!   `current_setting` of a name that is no constant is NULL for a setting that it does not know.
 //! - A column that ALTER TABLE adds comes with the rows at once: each shard stands still while it goes through its rows of the
 //!   table, some millions a second. As long as there are views from before, the rows are kept twice. A
 //!   column that is dropped is hidden: its values stay in the rows that are there. No column of the primary key is dropped.
-//! - A column that was made NOT NULL stays so, and a type is only changed to one that holds all its values in the same way.
-//!   ALTER TABLE looks at the rows for NOT NULL and CHECK before and after it sets the rule, without a lock: what another front
+//! - A column that was made NOT NULL stays so, and a type is only changed to one that writes all its values in the same way.
+//!   ALTER TABLE looks at the rows for NOT NULL, CHECK and shorter texts before and after it sets the rule, without a lock: what another front
 //!   writes in that moment may break it. A CHECK of a column that is added is not asked of the rows that are there.
 //! - Refused by name: LATERAL, WITH RECURSIVE, EXCEPT ALL, INTERSECT ALL, functions in FROM but `generate_series` and
 //!   `unnest`, window functions but `row_number()`, ordered-set aggregates.

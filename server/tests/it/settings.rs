@@ -69,6 +69,13 @@ fn settings_are_set_and_read_by_functions() {
         assert_eq!(user().await.as_deref(), Some("ann"));
         run(&client, "RESET app.user").await;
         assert_eq!(user().await, None);
+        let get = client.prepare("SELECT current_setting($1::varchar)").await.expect("prepared");
+        for (name, value) in
+            [("search_path", Some("\"$user\", public")), ("DATESTYLE", Some("ISO, MDY")), ("no.such", None)]
+        {
+            let row = client.query_one(&get, &[&name]).await.expect("read");
+            assert_eq!(row.get::<_, Option<&str>>(0), value, "{name}");
+        }
         fails(
             &client,
             "SELECT current_setting('no.such')",

@@ -28,6 +28,11 @@ fn made<T>(columns: &[Column<T>], rows: impl IntoIterator<Item = T>) -> Made {
     (columns.iter().map(|(name, ty, _)| (*name, *ty)).collect(), rows.into_iter().map(row).collect())
 }
 
+/// The names of the settings that `current_setting` knows.
+pub(crate) fn setting_names() -> impl Iterator<Item = &'static str> {
+    pg::SETTINGS.iter().map(|(name, _)| *name)
+}
+
 /// A system table by its name.
 #[derive(Debug)]
 pub(crate) struct SystemTable {

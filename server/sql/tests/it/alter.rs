@@ -243,11 +243,13 @@ fn types_become_wider() {
     run(&mut db, "UPDATE t SET s = 'abc', n = 10000000000, m = 1000.25");
     check(&mut db, "SELECT s, n, m FROM t", "abc|10000000000|1000.25");
     run(&mut db, "ALTER TABLE t ALTER COLUMN s SET DATA TYPE text");
-    for narrower in
-        ["s TYPE varchar(3)", "n TYPE int", "m TYPE numeric(6, 3)", "n TYPE text", "used TYPE text"]
-    {
+    for narrower in ["n TYPE int", "m TYPE numeric(6, 3)", "n TYPE text", "used TYPE text"] {
         refused(&mut db, &format!("ALTER TABLE t ALTER COLUMN {narrower}"), "0A000");
     }
+    run(&mut db, "UPDATE t SET s = 'äbc'; ALTER TABLE t ALTER COLUMN s TYPE varchar(3)");
+    refused(&mut db, "ALTER TABLE t ALTER COLUMN s TYPE varchar(2)", "22001");
+    run(&mut db, "UPDATE t SET s = 'äb'; ALTER TABLE t ALTER COLUMN s TYPE varchar(2)");
+    refused(&mut db, "UPDATE t SET s = 'abc'", "22001");
 }
 
 #[test]
