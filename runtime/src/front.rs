@@ -29,7 +29,7 @@ pub use token::{Token, TokenError};
 
 use crate::clock::{FrontId, FrontSlot, Label, ShardId};
 use crate::live::bell;
-use crate::live::control::{ControlPage, FrontWord, WANTS_ROOM, WANTS_WORDS};
+use crate::live::control::{ControlPage, FrontWord, ON_FLAG, WANTS_ROOM, WANTS_WORDS};
 use crate::live::layout::{self, RunFolder};
 use crate::live::registration::{self, Registered};
 use crate::live::sys;
@@ -46,7 +46,7 @@ use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Rows of a write beyond this many bytes go to the shard in several requests, each atomic in itself.
@@ -386,35 +386,58 @@ impl Front {
         Ok(())
     }
 
-    /// Sleeps until a shard rings.
+    /// Sleeps until a shard rings, or, while a definition is under way, the supervisor answers.
     fn nap(&mut self, longest: Duration) -> Result<(), FrontError> {
-        if self.fall_asleep() {
-            let ready = sys::poll_readable(&[self.bell.as_raw_fd(), self.stream.as_raw_fd()], longest)
-                .map_err(|e| FrontError::Gone(e.to_string()))?;
-            if ready[0] {
-                bell::drain(&self.bell);
-            }
-            if ready[1] {
-                self.check_alive()?;
+        let on_flag = if self.definitions.is_waiting() { 0 } else { ON_FLAG };
+        if let Some(wants) = self.fall_asleep(on_flag) {
+            if on_flag == 0 {
+                self.sleep_on_sockets(longest)?;
+            } else {
+                self.sleep_on_flag(wants, longest)?;
             }
         }
-        bell::wake_up(self.page.front(self.slot, FrontWord::Sleeping));
+        bell::wake_up(self.flag());
         Ok(())
     }
 
-    /// Says that this process sleeps, and for what it is to be rung. False if there is something to collect already.
-    fn fall_asleep(&mut self) -> bool {
-        let mut wants = if self.lanes.iter().any(Lane::is_queueing) { WANTS_ROOM } else { 0 };
+    fn sleep_on_sockets(&mut self, longest: Duration) -> Result<(), FrontError> {
+        let ready = sys::poll_readable(&[self.bell.as_raw_fd(), self.stream.as_raw_fd()], longest)
+            .map_err(|e| FrontError::Gone(e.to_string()))?;
+        if ready[0] {
+            bell::drain(&self.bell);
+        }
+        if ready[1] {
+            self.check_alive()?;
+        }
+        Ok(())
+    }
+
+    fn sleep_on_flag(&mut self, wants: u64, longest: Duration) -> Result<(), FrontError> {
+        bell::sleep_on_flag(self.flag(), wants, longest);
+        // Not rung: is anybody there to ring?
+        if self.flag().load(Ordering::Relaxed) != 0 { self.check_alive() } else { Ok(()) }
+    }
+
+    /// What this process says of its sleep.
+    fn flag(&self) -> &AtomicU64 {
+        self.page.front(self.slot, FrontWord::Sleeping)
+    }
+
+    /// Says that this process sleeps, where, and for what it is to be rung, which is returned; none if there is something to
+    /// collect already.
+    fn fall_asleep(&mut self, on_flag: u64) -> Option<u64> {
+        let wants_room = if self.lanes.iter().any(Lane::is_queueing) { WANTS_ROOM } else { 0 };
+        let mut wants = on_flag | wants_room;
         let waits = self.waits;
         if self.reads.waiting_count() > 0 {
             wants |= WANTS_WORDS;
             self.page.front(self.slot, FrontWord::WaitsFor).store(waits.0, Ordering::Relaxed);
         }
-        bell::fall_asleep(self.page.front(self.slot, FrontWord::Sleeping), wants);
+        bell::fall_asleep(self.flag(), wants);
         // What happens from here on is rung for; what has happened before is seen now.
         let has_moved = self.advance_reads() || self.waits.0 & !waits.0 != 0;
         let has_more = has_moved || self.assemblies.has_finished();
-        !has_more && !self.lanes.iter().any(Lane::has_replies)
+        (!has_more && !self.lanes.iter().any(Lane::has_replies)).then_some(wants)
     }
 
     /// Takes what the supervisor has said; an error if it has gone.

@@ -2,7 +2,6 @@
 
 use super::{Front, FrontError};
 use crate::live::bell;
-use crate::live::control::FrontWord;
 use std::os::fd::{AsFd, BorrowedFd};
 
 impl Front {
@@ -10,12 +9,12 @@ impl Front {
     /// else the loop waits until [`Front::bell_fd`] or [`Front::stream_fd`] is readable, for 100 ms at most, because not
     /// everything is rung for. After either comes [`Front::woken`].
     pub fn prepare_sleep(&mut self) -> bool {
-        self.fall_asleep()
+        self.fall_asleep(0).is_some()
     }
 
     /// The second half of a sleep; `rung` if the bell is readable.
     pub fn woken(&mut self, rung: bool) {
-        bell::wake_up(self.page.front(self.slot, FrontWord::Sleeping));
+        bell::wake_up(self.flag());
         if rung {
             bell::drain(&self.bell);
         }

@@ -13,9 +13,9 @@
 //! rings clears the flag, so that a busy sender rings once a sleep; should it die between the two, the sleeper wakes
 //! with its heartbeat.
 //!
-//! A shard that has nothing under way but what comes over its rings does not sleep in its event loop but in one system call, on
-//! the flag itself (a futex; it says so by [`ON_FLAG`]). Whoever would ring then wakes it without a message: a third of the
-//! price for the sender, and for the shard no turn of the event loop.
+//! Who waits for nothing but what comes over its rings, a shard without a flush under way or a front that is not in an event loop,
+//! sleeps in one system call on the flag itself (a futex; it says so by [`ON_FLAG`]). Whoever would ring then wakes it without a
+//! message: a third of the price for the sender, and the sleeper has nothing to read.
 //!
 //! The supervisor makes the sockets of the shards and keeps them open, so they outlive a shard and its senders need not
 //! connect again; a front makes its own.
@@ -107,8 +107,7 @@ impl<'a> Nap<'a> {
 
     /// Sleeps until it is rung, but not for longer than this.
     pub fn sleep_on_flag(&self, longest: Duration) {
-        assert!(self.wants & ON_FLAG != 0, "whoever rings must know where");
-        sys::futex_wait(self.flag, ASLEEP | self.wants, longest);
+        sleep_on_flag(self.flag, self.wants, longest);
     }
 }
 
@@ -119,6 +118,12 @@ pub(crate) fn fall_asleep(flag: &AtomicU64, wants: u64) {
     flag.store(ASLEEP | wants, Ordering::Release);
     // SeqCst: the store of the flag comes before the loads of the rings' indexes; pairs with `Bell::ring_if`.
     fence(Ordering::SeqCst);
+}
+
+/// Sleeps until it is rung, for what it [fell asleep](fall_asleep) with, but not for longer than this.
+pub(crate) fn sleep_on_flag(flag: &AtomicU64, wants: u64, longest: Duration) {
+    assert!(wants & ON_FLAG != 0, "whoever rings must know where");
+    sys::futex_wait(flag, ASLEEP | wants, longest);
 }
 
 /// The end of such a sleep.
