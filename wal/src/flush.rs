@@ -85,6 +85,20 @@ impl FlushBuffer {
         Self { memory, start, len: FLUSH_HEADER_BYTES, capacity }
     }
 
+    /// A buffer of `bytes` zeros.
+    pub(crate) fn zeros(bytes: usize) -> Self {
+        let mut buffer = Self::new(bytes);
+        buffer.len = bytes;
+        buffer
+    }
+
+    /// A buffer of just these bytes.
+    pub(crate) fn holding(bytes: &[u8]) -> Self {
+        let mut buffer = Self::zeros(bytes.len());
+        buffer.bytes_mut().copy_from_slice(bytes);
+        buffer
+    }
+
     /// Empties the buffer down to the header's place.
     pub(crate) fn clear(&mut self) {
         self.len = FLUSH_HEADER_BYTES;

@@ -167,7 +167,7 @@ impl LogFolder {
     /// [`Error::Io`]; the repairs can then be made again by whoever opens the log next.
     pub fn repair(&self, tail: &Tail) -> Result<(), Error> {
         assert_eq!(tail.identity, self.manifest.start.identity, "a tail repairs the log it was read from");
-        let zeros = zeros(FILL_BYTES);
+        let zeros = FlushBuffer::zeros(FILL_BYTES);
         for repair in &tail.repairs {
             let (file, path) = self.segment(repair.segment);
             let end = repair.offset + repair.bytes;
@@ -310,6 +310,12 @@ impl NewSegment {
             .map_err(|error| Error::io("prepare", &self.path, error))
     }
 
+    /// Opens it to be filled, without the cache of the kernel.
+    pub(crate) fn open_to_fill(&self) -> Result<File, Error> {
+        open_direct(OpenOptions::new().write(true), &self.path, 0)
+            .map_err(|error| Error::io("prepare", &self.path, error))
+    }
+
     /// What the segment starts with; all the rest is zero.
     pub(crate) fn first_block(&self) -> [u8; BLOCK_BYTES as usize] {
         segment_header(&self.identity, self.id, self.size)
@@ -352,14 +358,6 @@ fn map_unless_empty(file: &File) -> io::Result<Option<Mmap>> {
 
 fn is_no_room(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
-}
-
-/// Aligned zeros.
-fn zeros(bytes: usize) -> FlushBuffer {
-    let mut buffer = FlushBuffer::new(bytes);
-    buffer.bytes_mut().fill(0);
-    buffer.pad(bytes);
-    buffer
 }
 
 /// Builds a new log aside and gives it its name.
@@ -423,7 +421,7 @@ fn random_identity() -> io::Result<Identity> {
 fn fill(new: &NewSegment) -> Result<(), Error> {
     let filled = || -> io::Result<()> {
         let file = open_direct(OpenOptions::new().write(true), &new.path, 0)?;
-        let mut piece = zeros(FILL_BYTES);
+        let mut piece = FlushBuffer::zeros(FILL_BYTES);
         let header = new.first_block();
         piece
             .bytes_mut()
@@ -434,7 +432,7 @@ fn fill(new: &NewSegment) -> Result<(), Error> {
             let bytes = usize::try_from(new.size - offset).unwrap_or(usize::MAX).min(FILL_BYTES);
             file.write_all_at(piece.bytes().get(..bytes).expect("a piece is at most the whole"), offset)?;
             if offset == 0 {
-                piece = zeros(FILL_BYTES);
+                piece = FlushBuffer::zeros(FILL_BYTES);
             }
         }
         file.sync_all()

@@ -129,6 +129,7 @@ mod manifest;
 
 mod folder;
 
+mod filling;
 mod pace;
 
 mod log_disk;

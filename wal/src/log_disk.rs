@@ -1,9 +1,9 @@
 //! The disk side of a live log: takes the flushes that an [`Appender`] hands out to the disk through an io_uring, brings
 //! back which have completed, and prepares segments. The appender itself may live where there is no I/O.
 //!
-//! **Two ways.** Flushes, for which somebody waits, go out on a ring of their own ([`LogRing`]). What nobody waits for, the
-//! preparation and the closing of segments, are chores: tasks on the Glommio executor, which are [tended](LogDisk::tend) now
-//! and then.
+//! **Two ways.** Flushes, and the zeros that fill the next segment, go out on a ring of their own ([`LogRing`]). What is left of the
+//! preparation and the closing of segments, which nobody waits for, are chores: tasks on the Glommio executor, which are
+//! [tended](LogDisk::tend) now and then.
 //!
 //! **Durable when complete.** Segments are opened O_DIRECT and O_DSYNC, so the completion of a write says that it is
 //! durable: one request per flush and no separate sync. Flushes in flight side by side pay for the latency of
@@ -22,6 +22,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -34,13 +35,14 @@ use glommio::io::{DmaFile, OpenOptions};
 use crate::appender::Appender;
 use crate::error::Error;
 use crate::faults::Faults;
-use crate::flush::{Flush, FlushId};
+use crate::filling::Filling;
+use crate::flush::{Flush, FlushBuffer, FlushId};
 use crate::folder::{LogFolder, NewSegment};
-use crate::log_ring::{LogRing, Write};
+use crate::log_ring::{Completed, LogRing, Write};
 use crate::os;
-use crate::pace::{IDLE_PAUSE, PAUSE, Pace};
+use crate::pace::PIECE_BYTES_MAX;
 use crate::scan::Tail;
-use crate::segment::{BLOCK_BYTES, SegmentId};
+use crate::segment::SegmentId;
 
 /// How long to wait before a segment that found no room is prepared again.
 const NO_ROOM_RETRY: Duration = Duration::from_millis(100);
@@ -68,7 +70,11 @@ struct Inner {
     ring: RefCell<LogRing>,
     /// Counts what there is to [`exchange`](LogDisk::exchange), and other changes of the state.
     changes: Cell<u64>,
-    /// Tasks under way on the executor, and when they had their last turn.
+    /// The segment that is being filled.
+    filling: RefCell<Option<Filling>>,
+    /// What segments are filled with.
+    zeros: Rc<FlushBuffer>,
+    /// Tasks under way on the executor that want a turn, and when they had their last one.
     chores: Cell<usize>,
     tended_at: Cell<Instant>,
     /// Used in a thread of its own for what blocks in the preparation of a segment.
@@ -121,6 +127,8 @@ impl LogDisk {
             faults: folder.options().faults.clone(),
             ring: RefCell::new(ring),
             changes: Cell::new(0),
+            filling: RefCell::default(),
+            zeros: Rc::new(FlushBuffer::zeros(PIECE_BYTES_MAX as usize)),
             chores: Cell::new(0),
             tended_at: Cell::new(Instant::now()),
             folder: Arc::new(Mutex::new(folder)),
@@ -164,16 +172,18 @@ impl LogDisk {
         inner.ring.borrow_mut().push(Write { file, flush, nth }, bytes);
     }
 
-    /// Sends out what has been [taken](Self::write), in one system call.
+    /// Sends out what has been [taken](Self::write) and what is due of the next segment, in one system call.
     pub fn submit(&self) {
+        self.0.fill_on();
         let submitted = self.0.ring.borrow_mut().submit();
         self.0.note(submitted);
     }
 
     /// Sends out what has been taken, and sleeps until a write is complete, the [watched](Self::watch) descriptor is
-    /// readable, or the time is over: not for long while there are chores. Whether the descriptor has become readable.
+    /// readable, or the time is over: not for long while a segment is prepared. Whether the descriptor has become readable.
     pub fn sleep(&self, longest: Duration) -> bool {
-        let longest = if self.has_chores() { longest.min(CHORES_PAUSE) } else { longest };
+        self.0.fill_on();
+        let longest = longest.min(self.0.pause());
         let slept = self.0.ring.borrow_mut().sleep(longest);
         self.0.note(slept);
         self.0.reap();
@@ -186,9 +196,8 @@ impl LogDisk {
         self.0.ring.borrow_mut().has_completed()
     }
 
-    /// Whether segments are being prepared or closed, so that they want to be [tended](Self::tend) now and then.
-    #[must_use]
-    pub fn has_chores(&self) -> bool {
+    /// Whether something wants to be [tended](Self::tend) now and then.
+    fn has_chores(&self) -> bool {
         self.0.chores.get() > 0
     }
 
@@ -256,7 +265,7 @@ impl LogDisk {
     /// Whether a write or a chore is under way.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.0.in_flight_count.get() > 0 || self.has_chores()
+        self.0.in_flight_count.get() > 0 || self.has_chores() || self.0.filling.borrow().is_some()
     }
 
     /// Lets no further segment be prepared: the beginning of an orderly end. When the disk is no longer
@@ -298,7 +307,14 @@ impl Inner {
     fn reap(&self) {
         loop {
             let completed = self.ring.borrow_mut().completed();
-            let Some((write, result)) = completed else { return };
+            let (write, result) = match completed {
+                None => return,
+                Some(Completed::Fill(result)) => {
+                    self.filling.borrow_mut().as_mut().expect("it is being filled").completed(result);
+                    continue;
+                }
+                Some(Completed::Flush(write, result)) => (write, result),
+            };
             self.in_flight_count.set(self.in_flight_count.get() - 1);
             match self.outcome(&write, result) {
                 Ok(bytes) => {
@@ -421,39 +437,40 @@ impl Inner {
 
     /// Fills a segment, durably, and slowly enough for the flushes beside it. Stops if the log is closed.
     async fn fill(&self, new: &NewSegment) -> Result<(), Error> {
-        let failed = |error| Error::io("prepare", &new.path, error);
-        let file = OpenOptions::new().write(true).dma_open(&new.path).await.map_err(|e| failed(e.into()))?;
-        let filled = self.fill_file(&file, new).await;
-        // All that was written has been synced, or has failed; an error here concerns nobody.
-        let _ = file.close().await;
-        filled.map_err(failed)
+        let file = new.open_to_fill()?;
+        let filling = Filling::new(new, file, Rc::clone(&self.zeros), self.spare_bytes.get());
+        *self.filling.borrow_mut() = Some(filling);
+        // It goes on by itself; this task wants no turn before its end.
+        self.chores.set(self.chores.get() - 1);
+        let filled = poll_fn(|context| {
+            self.filling.borrow_mut().as_mut().expect("only its end removes it").poll(context)
+        });
+        let filled = filled.await;
+        *self.filling.borrow_mut() = None;
+        filled.map_err(|error| Error::io("prepare", &new.path, error))
     }
 
-    async fn fill_file(&self, file: &DmaFile, new: &NewSegment) -> io::Result<()> {
-        let (mut filled, mut spare_bytes) = (0, self.spare_bytes.get());
-        let (pace, started) = (Pace::new(new.size, spare_bytes), Instant::now());
-        while filled < new.size && !self.closing.get() {
-            let before = std::mem::replace(&mut spare_bytes, self.spare_bytes.get());
-            let Some(bytes) = pace.piece(filled, started.elapsed(), spare_bytes) else {
-                glommio::timer::sleep(if spare_bytes == before { IDLE_PAUSE } else { PAUSE }).await;
-                continue;
-            };
-            let wanted = usize::try_from(bytes).expect("a piece fits memory");
-            let mut piece = file.alloc_dma_buffer(wanted);
-            piece.as_bytes_mut().fill(0);
-            if filled == 0 {
-                let first = new.first_block();
-                piece.as_bytes_mut()[..first.len()].copy_from_slice(&first);
-            }
-            // Less than all is written when the disk becomes full; the next piece then says so.
-            let written = file.write_at(piece, filled).await? as u64;
-            if written == 0 || !written.is_multiple_of(BLOCK_BYTES) {
-                let text = format!("short write of {written} of {wanted} bytes at offset {filled}");
-                return Err(io::Error::new(io::ErrorKind::WriteZero, text));
-            }
-            filled += written;
+    /// Gets on with the segment that is being filled.
+    fn fill_on(&self) {
+        let mut filling = self.filling.borrow_mut();
+        let Some(filling) = filling.as_mut() else { return };
+        if self.closing.get() {
+            filling.stop();
         }
-        Ok(file.fdatasync().await?)
+        if let Some(fill) = filling.next(self.spare_bytes.get()) {
+            self.ring.borrow_mut().push_fill(fill);
+        }
+        if filling.is_done() && filling.wake() {
+            self.chores.set(self.chores.get() + 1);
+        }
+    }
+
+    /// How long nothing needs to be done for the next segment.
+    fn pause(&self) -> Duration {
+        if self.chores.get() > 0 {
+            return CHORES_PAUSE;
+        }
+        self.filling.borrow().as_ref().map_or(Duration::MAX, Filling::pause)
     }
 }
 

@@ -4,25 +4,30 @@
 //! system calls for one write; here a write is sent by one call, a completion is read from shared memory without any, and the sleep
 //! until one comes is one call, which a doorbell ends too.
 //!
-//! The memory of a flush belongs to the kernel from [`LogRing::push`] until its completion has been taken, and stays alive with
+//! What fills the next segment goes out on it too, so that the wait for flushes is the wait for all.
+//!
+//! The memory of a request belongs to the kernel from [`LogRing::push`] until its completion has been taken, and stays alive with
 //! the ring: dropping the ring waits for what is in flight.
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use glommio::io::DmaFile;
-use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::types::{Fd, FsyncFlags, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
-use crate::flush::Flush;
+use crate::flush::{Flush, FlushBuffer};
 
 /// Room for requests that have not been sent. A log has a handful in flight.
 const ENTRIES: u32 = 64;
 /// Marks the completions that come from the doorbell.
 const BELL: u64 = u64::MAX;
+/// Marks the completion of what fills the next segment.
+const FILL: u64 = BELL - 1;
 
 /// A flush on its way.
 #[derive(Debug)]
@@ -35,11 +40,31 @@ pub(crate) struct Write {
     pub(crate) nth: u64,
 }
 
+/// A request that fills the next segment.
+#[derive(Debug)]
+pub(crate) enum Fill {
+    /// Writes the first `bytes` of `memory` at `offset`.
+    Write { file: Rc<File>, memory: Rc<FlushBuffer>, bytes: usize, offset: u64 },
+    /// Makes durable what was written.
+    Sync { file: Rc<File> },
+}
+
+/// What has completed.
+#[derive(Debug)]
+pub(crate) enum Completed {
+    /// A flush, and how many bytes of it were written.
+    Flush(Write, io::Result<usize>),
+    /// What fills the next segment.
+    Fill(io::Result<usize>),
+}
+
 /// See the [module's documentation](self).
 pub(crate) struct LogRing {
     ring: IoUring,
-    /// What is in flight, by the number that its completion carries.
+    /// The flushes in flight, by the number that their completion carries.
     writes: Vec<Option<Write>>,
+    /// What fills the next segment, while it is in flight.
+    fill: Option<Fill>,
     bell: Option<OwnedFd>,
     rung: bool,
 }
@@ -51,7 +76,7 @@ impl LogRing {
             let text = "io_uring cannot wait with a timeout here; Linux 5.13 or newer is needed";
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
-        Ok(Self { ring, writes: Vec::new(), bell: None, rung: false })
+        Ok(Self { ring, writes: Vec::new(), fill: None, bell: None, rung: false })
     }
 
     /// Ends [sleeps](Self::sleep) when the descriptor has become readable, too.
@@ -88,9 +113,27 @@ impl LogRing {
         self.put(&entry);
     }
 
+    /// Prepares what fills the next segment, one request at a time.
+    pub(crate) fn push_fill(&mut self, fill: Fill) {
+        assert!(self.fill.is_none(), "a segment is filled by one request at a time");
+        let entry = match &fill {
+            Fill::Write { file, memory, bytes, offset } => {
+                let memory = memory.bytes().get(..*bytes).expect("a piece is at most the whole");
+                let length = u32::try_from(memory.len()).expect("a piece is smaller than 4 GiB");
+                opcode::Write::new(Fd(file.as_raw_fd()), memory.as_ptr(), length).offset(*offset).build()
+            }
+            Fill::Sync { file } => {
+                opcode::Fsync::new(Fd(file.as_raw_fd())).flags(FsyncFlags::DATASYNC).build()
+            }
+        };
+        self.fill = Some(fill);
+        self.put(&entry.user_data(FILL));
+    }
+
     fn put(&mut self, entry: &squeue::Entry) {
-        // SAFETY: the descriptor and the memory that the entry names are kept in `self.bell` or `self.writes` until the completion
-        // has been taken, and `drop` waits for it. The appender leaves the memory of a flush alone that somebody else holds.
+        // SAFETY: the descriptor and the memory that the entry names are kept in `self.bell`, `self.writes` or `self.fill` until the
+        // completion has been taken, and `drop` waits for it. The appender leaves the memory of a flush alone that somebody else
+        // holds, and zeros are never written to.
         let pushed = unsafe { self.ring.submission().push(entry) };
         pushed.expect("there is room for more requests than a log has in flight");
     }
@@ -114,26 +157,36 @@ impl LogRing {
         !self.ring.completion().is_empty()
     }
 
-    /// The next write that has completed, and how many bytes it has written.
-    pub(crate) fn completed(&mut self) -> Option<(Write, io::Result<usize>)> {
+    /// The next that has completed.
+    pub(crate) fn completed(&mut self) -> Option<Completed> {
         loop {
             let completion = self.ring.completion().next()?;
-            if completion.user_data() == BELL {
-                self.rung = true;
-                if !cqueue::more(completion.flags()) {
-                    self.arm();
-                }
-                continue;
-            }
-            let slot =
-                usize::try_from(completion.user_data()).ok().and_then(|slot| self.writes.get_mut(slot));
-            let write = slot.and_then(Option::take).expect("only what is in flight completes");
             let result = match completion.result() {
                 failed @ ..0 => Err(io::Error::from_raw_os_error(-failed)),
                 written => Ok(written as usize),
             };
-            return Some((write, result));
+            match completion.user_data() {
+                BELL => {
+                    self.rung = true;
+                    if !cqueue::more(completion.flags()) {
+                        self.arm();
+                    }
+                }
+                FILL => {
+                    self.fill = None;
+                    return Some(Completed::Fill(result));
+                }
+                slot => {
+                    let slot = usize::try_from(slot).ok().and_then(|slot| self.writes.get_mut(slot));
+                    let write = slot.and_then(Option::take).expect("only what is in flight completes");
+                    return Some(Completed::Flush(write, result));
+                }
+            }
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.fill.is_none() && self.writes.iter().all(Option::is_none)
     }
 }
 
@@ -151,11 +204,14 @@ fn settled(result: io::Result<usize>) -> io::Result<()> {
 impl Drop for LogRing {
     fn drop(&mut self) {
         self.bell = None;
-        while self.writes.iter().any(Option::is_some) {
+        while !self.is_empty() {
             match settled(self.ring.submit_and_wait(1)) {
                 Ok(()) => while self.completed().is_some() {},
                 // The kernel may still read the memory: it is left to it.
-                Err(_) => return std::mem::forget(std::mem::take(&mut self.writes)),
+                Err(_) => {
+                    std::mem::forget(std::mem::take(&mut self.writes));
+                    return std::mem::forget(self.fill.take());
+                }
             }
         }
     }

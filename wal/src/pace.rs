@@ -23,9 +23,9 @@ const FILL_TIME: Duration = Duration::from_secs(4);
 const URGENT_BYTES: u64 = 1 << 20;
 /// The least written at a time; measured, it holds up a flush by 70 us.
 const PIECE_BYTES_MIN: u64 = 32 << 10;
-/// The most written at a time, when the filling is behind. The executor may be so busy with what the log is written for that
-/// it comes to the filling only once for every few flushes, and then as much must go out as they took.
-const PIECE_BYTES_MAX: u64 = 1 << 20;
+/// The most written at a time, when the filling is behind. There is one piece on its way at a time, and a busy shard may come to the
+/// next one only once for every few flushes: then as much must go out as they took.
+pub(crate) const PIECE_BYTES_MAX: u64 = 1 << 20;
 /// How long to wait when nothing is due: a log of one block a flush at 32 MB/s makes half a small piece due in that time.
 /// Measured, longer pauses and larger pieces double the p99 of such flushes, and smaller pieces do not lower it.
 pub(crate) const PAUSE: Duration = Duration::from_micros(300);
