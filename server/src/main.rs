@@ -54,9 +54,9 @@ fn main() -> ExitCode {
     })
 }
 
-/// The life of a process that the supervisor starts and ends.
+/// The life of a process that the supervisor starts, and ends by SIGTERM.
 fn beside_shards(run: impl FnOnce() -> Result<(), Error>) -> Result<ExitCode, Error> {
-    signals::leave_to_supervisor();
+    signals::leave_interrupts_to_supervisor();
     if runtime::live::live_with_supervisor() {
         run()?;
     }

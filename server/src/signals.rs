@@ -1,7 +1,7 @@
 //! Signals: stopping on request, and the names of those that end shards.
 //!
-//! SIGTERM and SIGINT are turned into something a loop can wait for. The first signal asks for a clean stop. A second one ends the process at once, for the case that the clean stop
-//! hangs; the shards die with their supervisor.
+//! SIGTERM and SIGINT are turned into something a loop can wait for. The first signal asks for a clean stop. A second one ends the
+//! process at once, for the case that the clean stop hangs; the shards die with their supervisor.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -51,15 +51,22 @@ impl Stop {
     }
 }
 
-/// Makes SIGTERM and SIGINT do nothing in this process. A terminal sends ^C to shards and supervisor alike, and a service
-/// manager does the same with SIGTERM; but when shards stop is for their supervisor to say, after they have stored what
-/// they have. They die with it in any case.
+/// Makes SIGINT do nothing in this process: a terminal sends ^C to the supervisor and to all that it has started, and when they stop
+/// is for the supervisor to say. They die with it in any case.
+pub fn leave_interrupts_to_supervisor() {
+    ignore(SIGINT);
+}
+
+/// Makes SIGTERM do nothing either, which a service manager sends to all: the supervisor stops shards in another way, after they have
+/// stored what they have.
 pub fn leave_to_supervisor() {
-    for signal in [SIGTERM, SIGINT] {
-        // A handler that sets a flag which nobody reads. It cannot be refused for these two signals; and if it were, a shard
-        // that dies of a signal is restored as from any other death.
-        let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
-    }
+    [SIGTERM, SIGINT].into_iter().for_each(ignore);
+}
+
+fn ignore(signal: i32) {
+    // A handler that sets a flag which nobody reads. It cannot be refused for these two signals; and if it were, a process that
+    // dies of a signal is replaced as after any other death.
+    let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
 }
 
 /// A request to stop.

@@ -1,6 +1,7 @@
 //! One connection from its first byte to its last.
 
 use std::io;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 
 use sql::SqlError;
@@ -51,8 +52,11 @@ pub async fn serve(
     if matches!(started, Ok(Ok(_))) {
         drop(starting);
     }
+    let present = database.stopping.enter();
     let end = match started {
-        Ok(Ok(Some(mut session))) => talk(&mut session, &mut io, &mut input).await.err(),
+        Ok(Ok(Some(mut session))) => {
+            talk(&mut session, &mut io, &mut input, pin!(present.until_asked())).await.err()
+        }
         Ok(Ok(None)) | Err(_) => None,
         Ok(Err(end)) => Some(end),
     };
@@ -64,7 +68,13 @@ pub async fn serve(
     io.finish().await;
 }
 
-async fn talk(session: &mut Session, io: &mut Io, input: &mut Input) -> Result<(), End> {
+/// Acts on what the client says, until it has no more to say or, between two statements, `stop` is over.
+async fn talk(
+    session: &mut Session,
+    io: &mut Io,
+    input: &mut Input,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+) -> Result<(), End> {
     loop {
         match next(input)? {
             Some((kind, place)) => {
@@ -74,12 +84,20 @@ async fn talk(session: &mut Session, io: &mut Io, input: &mut Input) -> Result<(
             None => {
                 session.rest(io).await?;
                 io.flush().await?;
-                if !input.fill(&mut io.stream).await? {
-                    return Ok(());
+                tokio::select! {
+                    biased;
+                    () = &mut stop => return Err(End::Fatal(stopping())),
+                    filled = input.fill(&mut io.stream) => if !filled? {
+                        return Ok(());
+                    },
                 }
             }
         }
     }
+}
+
+fn stopping() -> SqlError {
+    SqlError::new("57P01", "the server is stopping").hint("connect again when it has been started")
 }
 
 /// The next message, if all of it is there.

@@ -13,6 +13,7 @@ use super::cancel::Interrupt;
 use super::execute::request_error;
 use super::locks::Locks;
 use super::pump::Pump;
+use super::stopping::Stopping;
 
 /// Connections beyond the most that may be that the server's own user can have, to see why there are so many.
 const RESERVED_COUNT: usize = 3;
@@ -29,6 +30,8 @@ pub struct Database {
     pub numbers: RefCell<Numbers>,
     /// Rows that sessions have locked.
     pub locks: Rc<Locks>,
+    /// Whether this front is stopping.
+    pub stopping: Rc<Stopping>,
     sessions: RefCell<HashMap<u32, Rc<Interrupt>>>,
     next_session: Cell<u32>,
     connections_max: usize,
@@ -48,6 +51,7 @@ impl Database {
             // A hasher of the standard library has random keys.
             numbers: RefCell::new(Numbers::new(RandomState::new().build_hasher().finish())),
             locks: Rc::default(),
+            stopping: Rc::default(),
             sessions: RefCell::new(HashMap::new()),
             next_session: Cell::new(0),
             connections_max,

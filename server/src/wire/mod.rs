@@ -51,6 +51,7 @@ mod show;
 mod socket;
 mod startup;
 mod statement;
+mod stopping;
 mod stream;
 mod tag;
 mod tls;
@@ -64,11 +65,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use runtime::front::Front;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 
 use crate::cli::FrontOptions;
 use crate::error::Error;
@@ -82,6 +85,9 @@ const BACKLOG: u32 = 1024;
 /// Clients of one address that may be starting at once: those that have not proved who they are cannot crowd out sessions,
 /// nor the Unix socket.
 const STARTING_COUNT_MAX: usize = 64;
+
+/// How long sessions may take to end when the front stops.
+const STOP_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What a front is told.
 #[derive(Debug, Clone)]
@@ -116,7 +122,7 @@ impl From<FrontOptions> for Options {
     }
 }
 
-/// Serves clients until the database is gone.
+/// Serves clients until the database is gone or SIGTERM comes: then sessions may end the statements that they are at, and are told.
 ///
 /// # Errors
 ///
@@ -132,21 +138,32 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let database = Database::open(front, options.connections_max)
         .map_err(|error| Error::Catalogue(error.to_string()))?;
     LocalSet::new().block_on(&runtime, async {
-        let mut addresses = Vec::new();
+        // From here on the signal no longer ends the process by itself.
+        let mut asked = signal(SignalKind::terminate()).map_err(system("signals cannot be listened for"))?;
+        let (mut addresses, mut doors) = (Vec::new(), Vec::new());
         for address in &options.listen {
             let listener = tcp_listener(*address, options.is_shared)
                 .map_err(|source| Error::Listen { address: address.to_string(), source })?;
             addresses.extend(listener.local_addr().ok());
-            tokio::task::spawn_local(accept_tcp(database.clone(), entrance.clone(), listener));
+            doors.push(tokio::task::spawn_local(accept_tcp(database.clone(), entrance.clone(), listener)));
         }
         if let Some(folder) = &options.socket_folder {
             let listener = socket::listen(folder, addresses.first().map_or(0, SocketAddr::port))?;
-            tokio::task::spawn_local(accept_unix(database.clone(), entrance.clone(), listener));
+            doors.push(tokio::task::spawn_local(accept_unix(database.clone(), entrance.clone(), listener)));
         }
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         // Whoever started this reads one line; if nobody does, the line is for nobody.
         let _ = writeln!(std::io::stdout(), "{}", addresses.join(", "));
-        database.pump.clone().run().await.map_err(Error::from)
+        let stopped = async {
+            asked.recv().await;
+            doors.iter().for_each(JoinHandle::abort);
+            // A statement that takes longer is cut off.
+            let _ = tokio::time::timeout(STOP_TIME_MAX, database.stopping.stop()).await;
+        };
+        tokio::select! {
+            ended = database.pump.clone().run() => ended.map_err(Error::from),
+            () = stopped => Ok(()),
+        }
     })
 }
 
@@ -227,5 +244,5 @@ fn serve(
 
 /// Accepting fails when descriptors run out; trying at once again would only burn the time in which some are closed.
 async fn wait_for_room() {
-    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::process::{Running, complained, run};
+use crate::server::with_server;
 
 #[test]
 fn it_serves_until_sigterm_and_starts_again() {
@@ -75,4 +76,18 @@ fn a_second_server_on_one_folder_is_refused() {
     let complaint = complained(&second);
     assert!(complaint.contains("data is in use by another server"), "{complaint}");
     assert!(server.end(Signal::TERM).success());
+}
+
+#[test]
+fn sessions_are_told_that_it_stops() {
+    with_server(|server| async move {
+        let options = server.url();
+        let (client, connection) =
+            tokio_postgres::connect(&options, tokio_postgres::NoTls).await.expect("it lets anybody in");
+        let end = tokio::task::spawn(connection);
+        client.batch_execute("SELECT 1").await.expect("it answers");
+        assert!(server.running.end(Signal::TERM).success());
+        let told = end.await.expect("no panic").expect_err("it is cut off");
+        assert_eq!(told.code().map(|code| code.code()), Some("57P01"), "{told}");
+    });
 }
