@@ -7,6 +7,8 @@
 //! list of them. To change a weight the row must be found by its identity: in a short list by walking, and from
 //! [`WALK_COUNT_MAX`] rows on by a second index over whole rows, so the cost does not grow with the group.
 //!
+//! One that is **ordered** has its keys in an ordered index too (`ordered_index.rs`), from which ranges are read (`range.rs`).
+//!
 //! ```text
 //! row:    next u32 (0: none) | previous u32 | weight i64 | row
 //! group:  GROUP_MARK u32     | row count u32 | sum of weights i64 | first row u32 | 1 if in the second index, u32
@@ -16,8 +18,10 @@ use crate::arena::{Arena, Position};
 use crate::batch::{DeltaBuffer, Deltas};
 use crate::hash::{KeyColumns, hash_key, hash_row, keys_equal};
 use crate::index::{Index, position_of};
+use crate::ordered_index::OrderedIndex;
 use crate::row::{Row, u32_at, u64_at};
 use crate::scan::Kept;
+use crate::sort_key::SortKey;
 use std::ops::RangeInclusive;
 
 /// A group with more rows has them in the second index.
@@ -41,6 +45,8 @@ pub struct Arrangement {
     index: Index,
     /// From a row's hash to the row, for rows of large groups.
     row_index: Index,
+    /// From a key's sort key to its only row or its group, if ranges of keys are read.
+    ordered: Option<Box<OrderedIndex>>,
     row_count: u64,
     /// Reused: the hashes of the deltas of a group.
     hashes: Vec<u64>,
@@ -54,9 +60,15 @@ impl Arrangement {
             arena: Arena::default(),
             index: Index::default(),
             row_index: Index::default(),
+            ordered: None,
             row_count: 0,
             hashes: Vec::new(),
         }
+    }
+
+    /// No rows, by this key and in the order of this sort key, which is of the same columns.
+    pub fn ordered(key: KeyColumns, order: SortKey) -> Self {
+        Arrangement { ordered: Some(Box::new(OrderedIndex::new(order))), ..Arrangement::new(key) }
     }
 
     /// The key columns in a row.
@@ -119,6 +131,9 @@ impl Arrangement {
         let Some(position) = self.position(hash, row, &self.key) else {
             let position = self.new_row(row, weight, 0);
             self.index.insert(hash, position);
+            if let Some(ordered) = &mut self.ordered {
+                ordered.insert(row, position);
+            }
             return;
         };
         if is_group(self.arena.bytes(position)) {
@@ -130,6 +145,9 @@ impl Arrangement {
         let sum = self.add_weight(position, weight);
         if sum == 0 {
             self.index.remove(hash, position);
+            if let Some(ordered) = &mut self.ordered {
+                ordered.remove(row);
+            }
             self.free_row(position);
         }
     }
@@ -170,6 +188,11 @@ impl Arrangement {
         &self.index
     }
 
+    /// From sort keys of keys to positions, if the arrangement is ordered.
+    pub(crate) fn ordered_index(&self) -> Option<&OrderedIndex> {
+        self.ordered.as_deref()
+    }
+
     /// What lies at a position of the index.
     pub(crate) fn kept(&self, position: Position) -> Kept<'_> {
         let block = self.arena.bytes(position);
@@ -193,7 +216,8 @@ impl Arrangement {
 
     /// Bytes taken from the system.
     pub fn held_bytes(&self) -> u64 {
-        self.arena.held_bytes() + self.index.held_bytes() + self.row_index.held_bytes()
+        let ordered = self.ordered.as_ref().map_or(0, |ordered| ordered.held_bytes());
+        self.arena.held_bytes() + self.index.held_bytes() + self.row_index.held_bytes() + ordered
     }
 
     /// Brings what keys of these hashes need into the cache: first the slots, then what lies at their positions.
@@ -233,6 +257,9 @@ impl Arrangement {
         put_u32(block, 16, first.0);
         put_u32(block, 20, 0);
         self.index.replace(hash, only, group);
+        if let Some(ordered) = &mut self.ordered {
+            ordered.replace(row, group);
+        }
     }
 
     fn add_to_group(&mut self, hash: u64, group: Position, row: Row<'_>, weight: i64) {
@@ -303,6 +330,9 @@ impl Arrangement {
             self.row_index.remove(row_hash, only);
         }
         self.index.replace(hash, group, only);
+        if let Some(ordered) = &mut self.ordered {
+            ordered.replace(Row::at(&self.arena.bytes(only)[ROW_OFFSET..]), only);
+        }
         self.arena.free(group, GROUP_BYTES);
     }
 
@@ -431,11 +461,13 @@ mod tests {
     use crate::row::RowBuilder;
     use crate::value::{Datum, Type};
     use std::collections::BTreeMap;
+    use std::ops::Bound;
 
     /// Random deltas, negative weights included, against a map; few keys give large groups, many give small ones.
     fn check(seed: u64, keys: i64, values: i64) {
         let columns = [column("key", Type::Int), column("value", Type::Int)];
-        let mut arrangement = Arrangement::new(KeyColumns::new(&columns, &[0]));
+        let (key, order) = (KeyColumns::new(&columns, &[0]), SortKey::of_columns(&columns, &[0]));
+        let mut arrangement = Arrangement::ordered(key, order);
         let mut model: BTreeMap<(i64, i64), i64> = BTreeMap::new();
         let mut random = fastrand::Rng::with_seed(seed);
         let mut builder = RowBuilder::new();
@@ -464,6 +496,7 @@ mod tests {
             found.sort_unstable();
             assert_eq!(found, model.clone().into_iter().collect::<Vec<_>>());
             assert_eq!(arrangement.row_count(), model.len() as u64);
+            check_order(&arrangement);
         }
         let key = arrangement.key().of_key_row();
         for id in 0..keys {
@@ -479,6 +512,24 @@ mod tests {
             assert_eq!(arrangement.weight(hash, row, &key), expected.iter().map(|(_, w)| w).sum::<i64>());
             assert_eq!(found, expected);
         }
+    }
+
+    /// Both indexes have the same positions, and the ordered one has them by the keys of their rows.
+    fn check_order(arrangement: &Arrangement) {
+        let ordered = arrangement.ordered_index().expect("it was made so");
+        let all = ordered.range((Bound::Unbounded, Bound::Unbounded));
+        let mut by_order: Vec<u32> = Vec::new();
+        let mut last = None;
+        for (_, position) in all {
+            let key = arrangement.row_at(arrangement.first_row(position)).int(0);
+            assert!(last.is_none_or(|last| last < key), "{last:?} comes before {key}");
+            last = Some(key);
+            by_order.push(position.0);
+        }
+        by_order.sort_unstable();
+        let mut by_hash: Vec<u32> = arrangement.index.positions().map(|position| position.0).collect();
+        by_hash.sort_unstable();
+        assert_eq!(by_order, by_hash);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::hash::hash_words;
 use crate::join::Join;
 use crate::map::{Filter, Map};
 use crate::plan::{OperatorId, Plan, TableId, ViewId};
+use crate::range::{RangePiece, RangePosition, RangeRef};
 use crate::row::{Row, Rows};
 use crate::scan::ScanPosition;
 use crate::source;
@@ -275,6 +276,20 @@ impl Dataflow {
         into: &mut Rows,
     ) -> Result<Option<ScanPosition>, LookupError> {
         Ok(self.filled_view(view)?.scan_from(&self.nodes, from, bytes_max, into))
+    }
+
+    /// Appends a piece of a range of an ordered view to `into`, which is empty: rows of up to `bytes_max` bytes and no more than the
+    /// range says, but one at least where there are any nearby. `from` is where the piece before it has ended, whose last
+    /// prefix is the first of the range then.
+    pub fn range(
+        &self,
+        view: ViewId,
+        range: RangeRef<'_>,
+        from: Option<RangePosition>,
+        bytes_max: usize,
+        into: &mut Rows,
+    ) -> Result<RangePiece, LookupError> {
+        self.filled_view(view)?.range(&self.nodes, range, from, bytes_max, into)
     }
 
     /// A view that has all rows that were there before it.

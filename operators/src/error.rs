@@ -172,6 +172,9 @@ pub enum LookupError {
         /// Why it has none.
         reason: NoValue,
     },
+    /// A range is asked for of a view that has no order.
+    #[error("view {0:?} is read by whole keys only, not by ranges of them")]
+    Unordered(String),
     /// The key does not fit the view's key columns.
     #[error("view {view:?}: the key does not fit: {error}")]
     Malformed {

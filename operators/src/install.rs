@@ -23,6 +23,7 @@ use crate::order::RowOrder;
 use crate::plan::check::{inputs, operator_name, output_columns};
 use crate::plan::{Column, Extension, MapSpec, NodeSpec, Operator, OperatorId, Plan};
 use crate::projection::ProjectedColumn;
+use crate::sort_key::SortKey;
 use crate::source::{Place, Source};
 use crate::top_k::TopK;
 use crate::view::View;
@@ -125,7 +126,10 @@ impl Dataflow {
             }
             Operator::View(view) => {
                 let spec = &plan.views[view.view.0 as usize];
-                let source = self.source(plan, view.input, &spec.key);
+                let source = match spec.ordered {
+                    true => self.ordered_source(plan, view.input, &spec.key),
+                    false => self.source(plan, view.input, &spec.key),
+                };
                 let order = RowOrder::resolve(&spec.order, columns(view.input))?;
                 State::View(View::new(spec, source, order, self.closed_gates(plan, view.input)))
             }
@@ -181,6 +185,30 @@ impl Dataflow {
             Place::Arrangement(index, arrangements.len() - 1)
         });
         Source { place, gate: None }
+    }
+
+    /// Like [`Dataflow::source`], where the rows lie in the order of the key.
+    fn ordered_source(&mut self, plan: &Plan, input: OperatorId, key: &[u16]) -> Source {
+        let (index, spec) = (input.index(), &plan.nodes[input.index()]);
+        let columns = KeyColumns::new(&spec.columns, key);
+        if let Operator::Backfill(behind) = &spec.operator
+            && let Some(place) = self.ordered_place(*behind, &columns)
+        {
+            return Source { place, gate: Some(index) };
+        }
+        let place = self.ordered_place(input, &columns).unwrap_or_else(|| {
+            let arrangements = &mut self.nodes[index].arrangements;
+            arrangements.push(Arrangement::ordered(columns, SortKey::of_columns(&spec.columns, key)));
+            Place::Arrangement(index, arrangements.len() - 1)
+        });
+        Source { place, gate: None }
+    }
+
+    fn ordered_place(&self, input: OperatorId, columns: &KeyColumns) -> Option<Place> {
+        let index = input.index();
+        let has_order = |there: &Arrangement| there.key() == columns && there.ordered_index().is_some();
+        let at = self.nodes[index].arrangements.iter().position(has_order)?;
+        Some(Place::Arrangement(index, at))
     }
 
     /// Where the output of `input` is kept by `key` already.
@@ -270,7 +298,7 @@ fn check_node(plan: &Plan, spec: &NodeSpec, index: usize, installed: usize) -> R
             return Err(PlanError::invalid(format!("its input {} is a backfill itself", input.0)));
         }
         let reads_in_place = match &spec.operator {
-            Operator::View(view) => plan.is_own_key(input, &plan.views[view.view.0 as usize].key),
+            Operator::View(view) => plan.reads_in_place(input, &plan.views[view.view.0 as usize]),
             _ => false,
         };
         let has_rows = input.index() < installed || plan.begins_with_rows(input) && !reads_in_place;

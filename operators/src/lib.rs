@@ -46,6 +46,7 @@ pub mod dataflow;
 mod exchange;
 mod failing;
 mod install;
+mod range;
 mod scan;
 mod source;
 mod view;
@@ -65,6 +66,7 @@ mod arena;
 mod arrangement;
 mod combine;
 mod index;
+mod ordered_index;
 
 #[cfg(test)]
 mod testing;
@@ -74,6 +76,9 @@ pub use dataflow::{Dataflow, Outputs, Write, WriteKind};
 pub use error::{LookupError, PlanError, WriteError};
 pub use order::{asc, desc};
 pub use plan::{Column, JoinKind, OperatorId, Plan, PlanBuilder, Stream, TableId, ViewId, column};
+pub use range::{
+    ArchivedRange, ArchivedRangePosition, Edge, Range, RangeKeys, RangePiece, RangePosition, RangeRef,
+};
 pub use row::{Row, RowBuilder, Rows, RowsIter};
 pub use scan::{ArchivedScanPosition, ScanPosition};
 pub use value::{Datum, Type};

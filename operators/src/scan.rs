@@ -19,6 +19,7 @@
 //! twice the rows of a piece. A key with n rows in p pieces takes n p steps, or as many as there are rows in large groups.
 
 use crate::aggregate::Aggregation;
+use crate::arena::Position;
 use crate::arrangement::{Arrangement, Group};
 use crate::hash::hash_row;
 use crate::index::{Index, WINDOW_SLOT_COUNT, tag_of};
@@ -146,7 +147,7 @@ pub(crate) fn scan(
 ) -> Option<ScanPosition> {
     assert!(into.is_empty());
     let index = scanned.index();
-    let mut piece = Piece { scanned, bytes_max, into };
+    let mut piece = Piece { scanned, bytes_max, rows_left: u64::MAX, into };
     let mut entries = Vec::new();
     for _ in 0..SLOT_COUNT_MAX / WINDOW_SLOT_COUNT {
         let window = index.window(from.tag);
@@ -165,13 +166,45 @@ pub(crate) fn scan(
 }
 
 /// A piece that is being filled.
-struct Piece<'a, 'b> {
+pub(crate) struct Piece<'a, 'b> {
     scanned: Scanned<'a>,
     bytes_max: usize,
+    /// The most rows that are taken of a key which is not taken whole.
+    rows_left: u64,
     into: &'b mut Rows,
 }
 
-impl<'a> Piece<'a, '_> {
+impl<'a, 'b> Piece<'a, 'b> {
+    /// An empty one, to be filled key by key.
+    pub(crate) fn of_keys(arrangement: &'a Arrangement, bytes_max: usize, into: &'b mut Rows) -> Self {
+        assert!(into.is_empty());
+        Piece { scanned: Scanned::Arrangement(arrangement), bytes_max, rows_left: 0, into }
+    }
+
+    /// Takes up to so many rows of the key at a position of the index, from `start` on and in the order of their hashes. Returns
+    /// how many, and where to go on if there may be more. The first row of a piece always fits.
+    #[inline]
+    pub(crate) fn take_key(
+        &mut self,
+        position: Position,
+        start: ScanPosition,
+        rows_max: u32,
+    ) -> (u32, Option<ScanPosition>) {
+        let entry = u64::from(position.0);
+        if let Kept::Row(row, 1) = self.scanned.kept(entry)
+            && start == ScanPosition::START
+            && (bytes_of(row, 1) <= self.room() || self.into.is_empty())
+        {
+            self.into.push(row);
+            return (1, None);
+        }
+        self.rows_left = rows_max.into();
+        let before = self.into.count;
+        let chosen = Chosen::of(self.scanned, &[entry], start, self.bytes_max);
+        let next = self.take_chosen(chosen, ScanPosition { tag: 0, ..start });
+        (self.into.count - before, next)
+    }
+
     /// Takes what lies under one tag, from `start` on. Returns where to go on if not all of it fits.
     fn take_tag(&mut self, same: &[u64], start: ScanPosition) -> Option<ScanPosition> {
         if start.is_before_its_tag() {
@@ -219,9 +252,11 @@ impl<'a> Piece<'a, '_> {
                 let left = there - there.min(skipped);
                 skipped -= there.min(skipped);
                 let fitting = self.room() / row.bytes_all().len() as u64;
-                let fitting = fitting.max(u64::from(self.into.is_empty()));
-                (0..left.min(fitting)).for_each(|_| self.into.push(*row));
-                given += left.min(fitting);
+                let fitting = fitting.max(u64::from(self.into.is_empty())).min(self.rows_left);
+                let taken = left.min(fitting);
+                (0..taken).for_each(|_| self.into.push(*row));
+                self.rows_left -= taken;
+                given += taken;
                 if left > fitting {
                     return Some(ScanPosition { tag: start.tag, row: place, copies: given });
                 }

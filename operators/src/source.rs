@@ -8,7 +8,7 @@
 //! Sources are read after they have taken the deltas of the step. Who needs the state before subtracts those deltas.
 
 use crate::aggregate::Aggregation;
-use crate::arrangement::Matches;
+use crate::arrangement::{Arrangement, Matches};
 use crate::backfill::Gate;
 use crate::dataflow::{Node, State};
 use crate::hash::KeyColumns;
@@ -62,6 +62,14 @@ impl Place {
             Place::Arrangement(node, arrangement) => {
                 nodes[node].arrangements[arrangement].for_tags(tags, each);
             }
+        }
+    }
+
+    /// The arrangement in which an ordered view has its rows.
+    pub fn arrangement(self, nodes: &[Node]) -> &Arrangement {
+        match self {
+            Place::Arrangement(node, arrangement) => &nodes[node].arrangements[arrangement],
+            _ => unreachable!("only arrangements have an order"),
         }
     }
 

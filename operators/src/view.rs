@@ -10,6 +10,7 @@ use crate::error::LookupError;
 use crate::hash::{KeyColumns, hash_key};
 use crate::order::RowOrder;
 use crate::plan::ViewSpec;
+use crate::range::{RangeKeys, RangePiece, RangePosition, RangeRef};
 use crate::row::{Row, RowError, Rows, validate};
 use crate::scan::{ScanPosition, scan};
 use crate::source::{self, Source};
@@ -26,6 +27,8 @@ pub struct View {
     key_schema: Vec<(Type, bool)>,
     /// The key's columns in a row of just the key.
     key_alone: KeyColumns,
+    /// If it is ordered.
+    range_keys: Option<RangeKeys>,
 }
 
 impl View {
@@ -40,6 +43,7 @@ impl View {
             order,
             key_schema,
             key_alone: spec.key_columns().of_key_row(),
+            range_keys: RangeKeys::of(spec),
         }
     }
 
@@ -81,6 +85,20 @@ impl View {
             count += push_times(row, limit - count, into);
         }
         Ok(count)
+    }
+
+    /// Appends a piece of a range to `into`, which is empty; see [`Dataflow::range`](crate::Dataflow::range). Its gates must be open.
+    pub fn range(
+        &self,
+        nodes: &[Node],
+        range: RangeRef<'_>,
+        from: Option<RangePosition>,
+        bytes_max: usize,
+        into: &mut Rows,
+    ) -> Result<RangePiece, LookupError> {
+        let Some(keys) = &self.range_keys else { return Err(LookupError::Unordered(self.name.clone())) };
+        keys.validate(range).map_err(|error| LookupError::Malformed { view: self.name.clone(), error })?;
+        Ok(keys.read(self.source.place.arrangement(nodes), range, from, bytes_max, into))
     }
 
     /// Appends the rows from a position on to `into`, about `bytes_max` of them, and returns where to go on if there are more. Its

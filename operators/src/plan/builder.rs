@@ -308,6 +308,29 @@ impl PlanBuilder {
         key: &[&str],
         order: &[Order],
     ) -> Result<ViewId, PlanError> {
+        self.view_of(name, input, key, order, false)
+    }
+
+    /// Like [`PlanBuilder::view`], and ranges of keys can be read that agree in all columns of the key but the last. The rows
+    /// of such keys lie on one shard; those of a key with one column lie on all.
+    pub fn ordered_view(
+        &mut self,
+        name: &str,
+        input: Stream,
+        key: &[&str],
+        order: &[Order],
+    ) -> Result<ViewId, PlanError> {
+        self.view_of(name, input, key, order, true)
+    }
+
+    fn view_of(
+        &mut self,
+        name: &str,
+        input: Stream,
+        key: &[&str],
+        order: &[Order],
+        ordered: bool,
+    ) -> Result<ViewId, PlanError> {
         let label = format!("view {name:?}");
         let named = |error: PlanError| error.in_operator(&label);
         if self.plan.live_views().any(|view| view.name == name) {
@@ -316,22 +339,23 @@ impl PlanBuilder {
         let columns = self.columns(input).to_vec();
         let key = indexes(&columns, key).map_err(named)?;
         crate::order::RowOrder::resolve(order, &columns).map_err(named)?;
-        let mut source = input.0;
-        if !self.distributions[source.index()].contains(&key) {
-            source = self.exchange(source, key.clone())?;
+        if ordered && key.is_empty() {
+            return Err(named(PlanError::invalid("keys without a column have no order")));
         }
-        let reads_in_place = source.index() >= self.continued && self.plan.is_own_key(source, &key);
-        let source = if reads_in_place { source } else { self.way_to(source).map_err(named)? };
         let id = ViewId(self.plan.views.len() as u32);
-        let node = OperatorId(self.plan.nodes.len() as u32);
-        self.plan.views.push(ViewSpec {
-            id,
-            name: name.to_owned(),
-            node,
-            columns,
-            key,
-            order: order.to_vec(),
-        });
+        // The exchange and the gate before it come first.
+        let node = OperatorId(0);
+        let order = order.to_vec();
+        let mut spec = ViewSpec { id, name: name.to_owned(), node, columns, key, order, ordered };
+        let mut source = input.0;
+        let spread = spec.spread().to_vec();
+        if !self.distributions[source.index()].contains(&spread) {
+            source = self.exchange(source, spread)?;
+        }
+        let reads_in_place = source.index() >= self.continued && self.plan.reads_in_place(source, &spec);
+        let source = if reads_in_place { source } else { self.way_to(source).map_err(named)? };
+        spec.node = OperatorId(self.plan.nodes.len() as u32);
+        self.plan.views.push(spec);
         self.push(Operator::View(ViewInput { input: source, view: id }), &[])?;
         Ok(id)
     }

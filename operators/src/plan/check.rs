@@ -115,6 +115,9 @@ pub fn output_columns(plan: &Plan, operator: &Operator, names: &[String]) -> Res
             };
             check_indexes(&view.key, columns)?;
             RowOrder::resolve(&view.order, columns)?;
+            if view.ordered && view.key.is_empty() {
+                return Err(PlanError::invalid("keys without a column have no order"));
+            }
             columns.to_vec()
         }
     };

@@ -206,12 +206,36 @@ pub struct ViewSpec {
     pub key: Vec<u16>,
     /// The order of the rows of one key.
     pub order: Vec<Order>,
+    /// Whether ranges of its keys can be read: those that agree in all columns of the key but the last.
+    pub ordered: bool,
 }
 
 impl ViewSpec {
     /// The key columns in a whole row of the view.
     pub fn key_columns(&self) -> KeyColumns {
         KeyColumns::new(&self.columns, &self.key)
+    }
+
+    /// The columns by which rows are spread: `hash_key` over them says which shard has a row. They are the first ones of the
+    /// key, all of them unless keys that differ only in the last are read together.
+    pub fn spread(&self) -> &[u16] {
+        match self.prefix() {
+            [] => &self.key,
+            prefix => prefix,
+        }
+    }
+
+    /// The columns of [`ViewSpec::spread`] in a whole row of the view.
+    pub fn spread_columns(&self) -> KeyColumns {
+        KeyColumns::new(&self.columns, self.spread())
+    }
+
+    /// The columns of the key that a range has one value of each of: none for a view without ranges.
+    pub fn prefix(&self) -> &[u16] {
+        match self.key.split_last() {
+            Some((_, prefix)) if self.ordered => prefix,
+            _ => &[],
+        }
     }
 
     /// What a lookup key must look like.

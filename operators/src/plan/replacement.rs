@@ -10,7 +10,7 @@
 
 #![allow(missing_docs, reason = "rkyv derives resolvers whose fields carry no documentation")]
 
-use super::{Column, Operator, OperatorId, Plan, PlanBuilder, Stream, TableId, TableSpec};
+use super::{Column, Operator, OperatorId, Plan, PlanBuilder, Stream, TableId, TableSpec, ViewSpec};
 use crate::error::PlanError;
 use crate::expr::Literal;
 
@@ -83,11 +83,11 @@ impl Plan {
         }
     }
 
-    /// Whether a view of this key reads the table of an operator where it lies.
-    pub(crate) fn is_own_key(&self, id: OperatorId, key: &[u16]) -> bool {
+    /// Whether a view reads the table of an operator where it lies.
+    pub(crate) fn reads_in_place(&self, id: OperatorId, view: &ViewSpec) -> bool {
         match self.nodes.get(id.index()).map(|node| &node.operator) {
-            Some(Operator::Table(table)) => {
-                self.tables.get(table.0 as usize).is_some_and(|spec| spec.key == key)
+            Some(Operator::Table(table)) if !view.ordered => {
+                self.tables.get(table.0 as usize).is_some_and(|spec| spec.key == view.key)
             }
             _ => false,
         }

@@ -68,6 +68,11 @@ fn check_views(
             .iter()
             .map(|r| r.bytes_all().to_vec())
             .collect();
+        if view.ordered {
+            let mut in_order = crate::ranges::all(dataflow, view);
+            in_order.sort();
+            assert_eq!(in_order, rows, "seed {seed}, {:?} by ranges\n{plan:#?}", view.name);
+        }
         if found != rows {
             let types: Vec<_> = view.columns.iter().map(|column| column.ty).collect();
             let show =

@@ -4,6 +4,7 @@ mod law;
 mod oracle;
 mod plans;
 mod random;
+mod ranges;
 mod rows;
 mod scans;
 mod several;

@@ -118,7 +118,11 @@ fn add_operators(
     for (number, stream) in streams.iter().skip(1).enumerate() {
         let keys = some_columns(p.columns(*stream), random, 2);
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        p.view(&format!("view {}", first_view + number), *stream, &keys, &[])?;
+        let name = format!("view {}", first_view + number);
+        match keys.is_empty() || random.bool() {
+            true => p.view(&name, *stream, &keys, &[])?,
+            false => p.ordered_view(&name, *stream, &keys, &[])?,
+        };
     }
     Ok(())
 }

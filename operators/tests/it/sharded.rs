@@ -145,7 +145,7 @@ impl Machine {
         let mut rows = Vec::new();
         for (number, shard) in self.shards.iter().enumerate() {
             for row in &shard.scan(view.id).expect("the view is there") {
-                let to = owner(hash_key(row, &view.key_columns()), self.shards.len() as u16);
+                let to = owner(hash_key(row, &view.spread_columns()), self.shards.len() as u16);
                 assert_eq!(to as usize, number, "seed {seed}: a row of {:?} is astray", view.name);
                 rows.push(row.bytes_all().to_vec());
             }
