@@ -12,7 +12,10 @@ use crate::message::{
 use crate::record;
 use crate::recovery::Phase;
 use crate::shard::Shard;
-use operators::{LookupError, Rows, RowsIter, ScanPosition, ViewId, Write, WriteError};
+use operators::{
+    ArchivedRangePosition, LookupError, RangePiece, RangePosition, RangeRef, Rows, RowsIter, ScanPosition,
+    ViewId, Write, WriteError,
+};
 use wal::{Lsn, RecordKind};
 
 /// The most bytes of rows in one answer.
@@ -126,7 +129,9 @@ impl Shard {
                     Ok(()) => self.admit_write(slot, request, bytes),
                 }
             }
-            ArchivedAsk::Lookup { view, .. } | ArchivedAsk::Scan { view, .. }
+            ArchivedAsk::Lookup { view, .. }
+            | ArchivedAsk::Scan { view, .. }
+            | ArchivedAsk::Range { view, .. }
                 if self.lags_behind_catalogue() && !self.knows_view(ViewId(view.to_native())) =>
             {
                 Verdict::Wait
@@ -137,6 +142,10 @@ impl Shard {
             }
             ArchivedAsk::Scan { view, from } => {
                 Verdict::Answer(self.scan(ViewId(view.to_native()), from.to_native()))
+            }
+            ArchivedAsk::Range { view, range, from } => {
+                let from = from.as_ref().map(ArchivedRangePosition::to_native);
+                Verdict::Answer(self.read_range(ViewId(view.to_native()), range.to_native(), from))
             }
         }
     }
@@ -208,6 +217,20 @@ impl Shard {
                 refused(Refusal::TooLarge, format_args!("a row has more than {ANSWER_BYTES_MAX} bytes"))
             }
             Ok(next) => Outcome::Scanned { rows, next },
+            Err(e) => refused(Refusal::of_lookup(&e), e),
+        }
+    }
+
+    fn read_range(&mut self, view: ViewId, range: RangeRef<'_>, from: Option<RangePosition>) -> Outcome {
+        let mut rows = Rows::default();
+        match self.dataflow.range(view, range, from, SCAN_BYTES_MAX, &mut rows) {
+            Ok(_) if rows.rows.len() > ANSWER_BYTES_MAX => {
+                refused(Refusal::TooLarge, format_args!("a row has more than {ANSWER_BYTES_MAX} bytes"))
+            }
+            Ok(RangePiece { counts, next }) => {
+                self.counters.lookups += counts.len() as u64;
+                Outcome::Ranged { counts, rows, next }
+            }
             Err(e) => refused(Refusal::of_lookup(&e), e),
         }
     }

@@ -39,7 +39,7 @@ use assembly::Assemblies;
 use definition::Definitions;
 use lane::{Broken, Lane};
 use operators::hash::{KeyColumns, hash_key, owner};
-use operators::{Plan, Row, Rows, ScanPosition, TableId, ViewId, WriteKind};
+use operators::{Plan, RangePosition, Row, Rows, ScanPosition, TableId, ViewId, WriteKind};
 use read::{Body, KnownView};
 use std::fmt;
 use std::io::Read;
@@ -92,6 +92,15 @@ pub enum Outcome {
         rows: Rows,
         /// Where the next piece begins; none after the last.
         next: Option<ScanPosition>,
+    },
+    /// A piece of a range on one shard.
+    Ranged {
+        /// How many rows it has of each prefix. It may end before the last of them.
+        counts: Vec<u32>,
+        /// The rows, prefix after prefix, each in the order of the range.
+        rows: Rows,
+        /// Where the last prefix counted goes on, if that is not over.
+        next: Option<RangePosition>,
     },
     /// The definition is durable, and shards are taking it up.
     Defined {
@@ -237,10 +246,10 @@ impl Front {
         Ok(self.owner(row, &self.table_key(table, kind)?))
     }
 
-    /// The shard that owns a key of a view.
+    /// The shard that owns a key of a view. Of an ordered view whose key has several columns, a row of all but the last will do.
     pub fn owner_of_key(&self, view: ViewId, key: Row<'_>) -> Result<ShardId, FrontError> {
         let known = self.views.get(view.0 as usize).ok_or_else(|| unknown("view", view.0))?;
-        Ok(self.owner(key, &known.key))
+        Ok(self.owner(key, &known.spread))
     }
 
     fn owner(&self, row: Row<'_>, key: &KeyColumns) -> ShardId {
@@ -530,6 +539,11 @@ fn outcome_of(answer: &ArchivedAnswer) -> Outcome {
             rows: Rows { count: rows.count.to_native(), rows: rows.rows.to_vec() },
         },
         ArchivedOutcome::Scanned { rows, next } => Outcome::Scanned {
+            rows: Rows { count: rows.count.to_native(), rows: rows.rows.to_vec() },
+            next: next.as_ref().map(|next| next.to_native()),
+        },
+        ArchivedOutcome::Ranged { counts, rows, next } => Outcome::Ranged {
+            counts: counts.iter().map(|count| count.to_native()).collect(),
             rows: Rows { count: rows.count.to_native(), rows: rows.rows.to_vec() },
             next: next.as_ref().map(|next| next.to_native()),
         },

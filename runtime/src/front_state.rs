@@ -81,7 +81,9 @@ impl Fronts {
     pub(crate) fn answer(&mut self, id: FrontId, sequence: u64, outcome: Outcome) {
         if let Some(front) = self.slots.iter_mut().flatten().find(|front| front.id == id) {
             front.answer_bytes += match &outcome {
-                Outcome::Found { rows, .. } | Outcome::Scanned { rows, .. } => rows.rows.len(),
+                Outcome::Found { rows, .. }
+                | Outcome::Scanned { rows, .. }
+                | Outcome::Ranged { rows, .. } => rows.rows.len(),
                 Outcome::Written { .. } | Outcome::Refused { .. } => 0,
             };
             front.answers.push(Answer { sequence, outcome });

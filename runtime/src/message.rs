@@ -9,7 +9,7 @@
 use crate::clock::TreeClock;
 use operators::dataflow::ArchivedWriteKind;
 use operators::row::ROW_BYTES_MAX;
-use operators::{Batch, Rows, ScanPosition, TableId, Write, WriteKind};
+use operators::{Batch, Range, RangePosition, Rows, ScanPosition, TableId, Write, WriteKind};
 use rkyv::rancor::Error;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
@@ -66,6 +66,15 @@ pub enum Ask {
         /// Where the piece begins.
         from: ScanPosition,
     },
+    /// Read a range of keys of a view that is ordered: a piece of what the shard holds of it.
+    Range {
+        /// The view (`ViewId`).
+        view: u32,
+        /// What is read.
+        range: Range,
+        /// Where the piece begins, if it is not the first one.
+        from: Option<RangePosition>,
+    },
     /// Change rows of tables that the shard owns, one write after another. All or none of them are applied.
     Commit(Vec<TableWrite>),
 }
@@ -90,7 +99,7 @@ impl ArchivedAsk {
         match self {
             ArchivedAsk::Write(write) => std::slice::from_ref(write),
             ArchivedAsk::Commit(writes) => writes,
-            ArchivedAsk::Lookup { .. } | ArchivedAsk::Scan { .. } => &[],
+            ArchivedAsk::Lookup { .. } | ArchivedAsk::Scan { .. } | ArchivedAsk::Range { .. } => &[],
         }
     }
 }
@@ -145,6 +154,15 @@ pub enum Outcome {
         /// Where the next piece begins, if there is one.
         next: Option<ScanPosition>,
     },
+    /// A piece of a range.
+    Ranged {
+        /// How many rows it has of each prefix. It may end before the last of them.
+        counts: Vec<u32>,
+        /// The rows, prefix after prefix.
+        rows: Rows,
+        /// Where the last prefix counted goes on, if that is not over.
+        next: Option<RangePosition>,
+    },
     /// Nothing was done.
     Refused {
         /// Which kind of refusal.
@@ -187,7 +205,7 @@ pub enum Refusal {
 /// The most bytes of rows in a request: an old row of the largest size and the new one. A front splits larger batches.
 pub const REQUEST_BYTES_MAX: usize = 2 * ROW_BYTES_MAX;
 
-/// Rows of one piece of a scan: with clock and frame it is below a quarter of a ring of replies of 1 MiB, so that it needs no
+/// Rows of one piece of a scan or a range: with clock and frame it is below a quarter of a ring of replies of 1 MiB, so that it needs no
 /// spill, and takes a fraction of a millisecond.
 pub const SCAN_BYTES_MAX: usize = 192 << 10;
 

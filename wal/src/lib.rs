@@ -46,7 +46,7 @@
 //!
 //! # Format
 //!
-//! All numbers are little-endian. Version 1. Checksums are CRC-32 (IEEE).
+//! All numbers are little-endian. Version 2. Checksums are CRC-32 (IEEE).
 //!
 //! ```text
 //! segment   0          4096         ...                                   size

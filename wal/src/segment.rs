@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::field::{put, u32_at, u64_at};
 
 /// The version of the byte-level format that this crate reads and writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// The unit of writing: flushes start at multiples of it and are padded to it.
 pub const BLOCK_BYTES: u64 = 4096;
 /// Size of a log's first segment: small, so that a new log starts in a few milliseconds.

@@ -59,7 +59,7 @@ fn answered(completion: Completion) -> Answered {
     let outcome = match completion.outcome {
         front::Outcome::Written { changed } => Outcome::Written(changed),
         front::Outcome::Found { counts, rows } => Outcome::Found { counts, rows },
-        front::Outcome::Scanned { .. } | front::Outcome::Defined { .. } => {
+        front::Outcome::Scanned { .. } | front::Outcome::Ranged { .. } | front::Outcome::Defined { .. } => {
             unreachable!("it neither scans nor defines")
         }
         front::Outcome::Failed(error) => Outcome::Failed(error.to_string()),

@@ -1,4 +1,4 @@
-//! The reads of a front: lookups and scans, at once or when the view shows what a session has written.
+//! The reads of a front: lookups, scans and ranges, at once or when the view shows what a session has written.
 
 use super::assembly::{Assemblies, CANCELLED};
 use super::lane::Lane;
@@ -9,7 +9,7 @@ use crate::message::{Ask, Refusal};
 use crate::rounds::{Answered, Read, Stand};
 use operators::hash::{KeyColumns, hash_key, owner};
 use operators::plan::Reach;
-use operators::{Plan, Row, Rows, ScanPosition, Type, ViewId};
+use operators::{Plan, Range, RangePosition, Row, Rows, ScanPosition, Type, ViewId};
 
 /// Reads that may wait for what they must show.
 const WAITING_COUNT_MAX: usize = 1 << 16;
@@ -17,10 +17,17 @@ const WAITING_COUNT_MAX: usize = 1 << 16;
 /// What a read asks for.
 #[derive(Debug, Default)]
 pub(super) struct Body {
-    /// Of a scan: where.
-    scan: Option<(ShardId, ScanPosition)>,
+    /// What is asked of a certain shard; without it keys are looked up.
+    at: Option<(ShardId, At)>,
     keys: Rows,
     limit: u32,
+}
+
+/// What is asked of one shard.
+#[derive(Clone, Debug)]
+enum At {
+    Scan(ScanPosition),
+    Range(Box<(Range, Option<RangePosition>)>),
 }
 
 /// What is known of a view, worked out once.
@@ -28,8 +35,8 @@ pub(super) struct Body {
 pub(super) struct KnownView {
     name: String,
     key_schema: Vec<(Type, bool)>,
-    /// The key's columns in a row of just the key.
-    pub(super) key: KeyColumns,
+    /// The columns that rows are spread by, in a row of just the key.
+    pub(super) spread: KeyColumns,
     pub(super) reach: Reach,
 }
 
@@ -39,7 +46,7 @@ impl KnownView {
         let known = |view: &operators::plan::ViewSpec| KnownView {
             name: view.name.clone(),
             key_schema: view.key_schema(),
-            key: view.key_columns().of_key_row(),
+            spread: view.spread_columns().of_key_row(),
             reach: plan.reach(view.id).expect("it is a view of the plan"),
         };
         plan.views.iter().map(known).collect()
@@ -56,9 +63,9 @@ pub(super) struct Sender<'a> {
 
 impl Sender<'_> {
     /// Sends a lookup, in a part for each shard that owns keys.
-    fn lookup(&mut self, request: RequestId, view: ViewId, key: &KeyColumns, keys: &Rows, limit: u32) {
+    fn lookup(&mut self, request: RequestId, view: ViewId, spread: &KeyColumns, keys: &Rows, limit: u32) {
         let shards = self.lanes.len() as u16;
-        let owner_of = |row: Row<'_>| usize::from(owner(hash_key(row, key), shards));
+        let owner_of = |row: Row<'_>| usize::from(owner(hash_key(row, spread), shards));
         let mut owners = keys.iter().map(owner_of);
         if let Some(first) = owners.next()
             && owners.all(|other| other == first)
@@ -92,16 +99,18 @@ impl Sender<'_> {
     /// Sends a read that waits no longer.
     fn read(&mut self, views: &[KnownView], read: &Read<Body>) {
         let (request, view) = (RequestId(read.request), read.wants.view);
-        match read.body.scan {
-            Some((shard, from)) => {
-                let body = Ask::Scan { view: view.0, from };
-                self.lanes[usize::from(shard.0)].send(self.page, body, Assemblies::single(request));
+        let Some((shard, at)) = &read.body.at else {
+            let spread = &views[view.0 as usize].spread;
+            return self.lookup(request, view, spread, &read.body.keys, read.body.limit);
+        };
+        let body = match at {
+            At::Scan(from) => Ask::Scan { view: view.0, from: *from },
+            At::Range(range) => {
+                let (range, from) = (**range).clone();
+                Ask::Range { view: view.0, range, from }
             }
-            None => {
-                let key = &views[view.0 as usize].key;
-                self.lookup(request, view, key, &read.body.keys, read.body.limit);
-            }
-        }
+        };
+        self.lanes[usize::from(shard.0)].send(self.page, body, Assemblies::single(request));
     }
 }
 
@@ -112,8 +121,8 @@ impl Front {
         self.check_room()?;
         let request = self.new_request();
         let Front { page, lanes, assemblies, split, views, .. } = self;
-        let key = &views[view.0 as usize].key;
-        Sender { page, lanes, assemblies, split }.lookup(request, view, key, keys, limit);
+        let spread = &views[view.0 as usize].spread;
+        Sender { page, lanes, assemblies, split }.lookup(request, view, spread, keys, limit);
         Ok(request)
     }
 
@@ -157,13 +166,13 @@ impl Front {
         self.check_read(token)?;
         let shards = self.shards();
         let mut read = self.reads.spare();
-        read.body.scan = None;
+        read.body.at = None;
         read.body.keys.clone_from(keys);
         read.body.limit = limit;
-        let (key, targets) = (&self.views[view.0 as usize].key, &mut read.wants.targets);
+        let (spread, targets) = (&self.views[view.0 as usize].spread, &mut read.wants.targets);
         targets.clear();
         for row in keys.iter() {
-            let target = ShardId(owner(hash_key(row, key), shards));
+            let target = ShardId(owner(hash_key(row, spread), shards));
             if !targets.contains(&target) {
                 targets.push(target);
             }
@@ -187,6 +196,38 @@ impl Front {
         shard: ShardId,
         from: ScanPosition,
     ) -> Result<RequestId, FrontError> {
+        self.read_at(token, view, shard, At::Scan(from))
+    }
+
+    /// Asks `shard` for a piece of a range of an ordered view, of as many bytes as a piece of a scan but one row at least;
+    /// answered under the same conditions as [`Front::lookup_after`]. Each prefix of the range should be one that the shard
+    /// owns ([`Front::owner_of_key`]); of others it has no rows. A key of one column has a prefix without columns, of which every
+    /// shard has rows.
+    ///
+    /// A range goes on where the last piece ends (`from`), with the prefixes that are not over: a row that is there all the
+    /// time comes exactly once, whatever is written meanwhile and whatever dies.
+    ///
+    /// # Errors
+    ///
+    /// As [`Front::lookup_after`].
+    pub fn range_after(
+        &mut self,
+        token: &Token,
+        view: ViewId,
+        shard: ShardId,
+        range: &Range,
+        from: Option<&RangePosition>,
+    ) -> Result<RequestId, FrontError> {
+        self.read_at(token, view, shard, At::Range(Box::new((range.clone(), from.cloned()))))
+    }
+
+    fn read_at(
+        &mut self,
+        token: &Token,
+        view: ViewId,
+        shard: ShardId,
+        at: At,
+    ) -> Result<RequestId, FrontError> {
         if view.0 as usize >= self.views.len() {
             return Err(unknown("view", view.0));
         }
@@ -195,7 +236,7 @@ impl Front {
         }
         self.check_read(token)?;
         let mut read = self.reads.spare();
-        read.body.scan = Some((shard, from));
+        read.body.at = Some((shard, at));
         read.wants.targets.clear();
         read.wants.targets.push(shard);
         Ok(self.begin_read(read, token, view))

@@ -42,7 +42,9 @@ impl Answer {
     pub(super) fn of(outcome: &ArchivedOutcome) -> Answer {
         match outcome {
             ArchivedOutcome::Written { changed } => Answer::Written(changed.to_native()),
-            ArchivedOutcome::Found { .. } | ArchivedOutcome::Scanned { .. } => Answer::Found,
+            ArchivedOutcome::Found { .. }
+            | ArchivedOutcome::Scanned { .. }
+            | ArchivedOutcome::Ranged { .. } => Answer::Found,
             ArchivedOutcome::Refused { reason, .. } => Answer::Refused(
                 rkyv::deserialize::<Refusal, rkyv::rancor::Error>(reason).expect("plain data"),
             ),

@@ -122,7 +122,8 @@ impl Oracle {
             "both" => {
                 counts(self.rows(ITEMS).map(|item| &item[1]).chain(self.rows(EVENTS).map(|event| &event[1])))
             }
-            "all_items" | "all_items_again" => self.rows(ITEMS).cloned().collect(),
+            "all_items" | "all_items_again" | "items_by_price" => self.rows(ITEMS).cloned().collect(),
+            "events_in_order" => self.rows(EVENTS).cloned().collect(),
             "wide_items" => self.wide_items().collect(),
             "states" => counts(self.wide_items().map(|item| item[4].clone()).collect::<Vec<_>>().iter()),
             "shares" => self.shares(),

@@ -2,13 +2,16 @@
 
 use super::Failure;
 use super::oracle::{Oracle, Values, values_of};
+use super::workload::{GROUP_COUNT, no_columns};
 use super::world::{World, say};
 use crate::clock::{FrontSlot, Link, ShardId};
 use crate::record;
 use crate::recovery::{Phase, Receiver};
 use crate::rounds::Stand;
-use operators::ViewId;
 use operators::hash::{hash_key, owner};
+use operators::order::RowOrder;
+use operators::plan::ViewSpec;
+use operators::{Dataflow, Datum, Range, Row, RowBuilder, Rows, ViewId, asc};
 
 /// Rounds, each of them every move of every shard, after which a run that still moves is stuck in a circle. A run
 /// leaves some hundred messages behind, and each round takes one at least over some link.
@@ -164,8 +167,12 @@ impl World {
         }
         let rows = process.shard.dataflow().scan(view);
         let rows = rows.map_err(|e| Failure(format!("shard {id} has no view {}: {e}", spec.name)))?;
+        if spec.ordered && process.shard.dataflow().failing(view).is_none() {
+            check_ranges(process.shard.dataflow(), spec, &rows)
+                .map_err(|e| Failure(format!("shard {id}, view {}: {e}", spec.name)))?;
+        }
         let types: Vec<_> = spec.columns.iter().map(|column| column.ty).collect();
-        let key = spec.key_columns();
+        let key = spec.spread_columns();
         let read = |row| {
             let values = values_of(row, &types);
             match owner(hash_key(row, &key), self.ground.shards) == id.0 {
@@ -177,6 +184,43 @@ impl World {
             }
         };
         rows.iter().map(read).collect()
+    }
+}
+
+/// Ranges give the same rows as a scan does, in their order.
+fn check_ranges(dataflow: &Dataflow, spec: &ViewSpec, scanned: &Rows) -> Result<(), String> {
+    let mut prefixes = Rows::default();
+    match spec.prefix() {
+        [] => prefixes = no_columns(),
+        // The only one is the group of an event.
+        prefix => (0..GROUP_COUNT).for_each(|group| {
+            assert_eq!(prefix.len(), 1);
+            prefixes.push_values(&mut RowBuilder::new(), &[Datum::Int(group)]);
+        }),
+    }
+    let whole = Range { prefixes, limit: u32::MAX, piece: u32::MAX, ..Range::default() };
+    let order = RowOrder::resolve(
+        &spec.key.iter().map(|at| asc(&spec.columns[usize::from(*at)].name)).collect::<Vec<_>>(),
+        &spec.columns,
+    );
+    let order = order.map_err(|e| e.to_string())?;
+    let mut rows = Rows::default();
+    let piece = dataflow.range(spec.id, whole.as_ref(), None, usize::MAX, &mut rows);
+    if piece.map_err(|e| e.to_string())?.next.is_some() {
+        return Err("a piece without limits has not all rows".to_owned());
+    }
+    let key_of = |row: Row<'_>| -> Vec<String> {
+        let value = |at: &u16| row.datum(usize::from(*at), spec.columns[usize::from(*at)].ty).to_string();
+        spec.key.iter().map(value).collect()
+    };
+    let mut expected: Vec<Row<'_>> = scanned.iter().collect();
+    expected.sort_by(|a, b| order.compare(*a, *b));
+    let same_keys = expected.iter().map(|row| key_of(*row)).eq(rows.iter().map(key_of));
+    let mut found: Vec<Row<'_>> = rows.iter().collect();
+    found.sort_by(|a, b| order.compare(*a, *b));
+    match same_keys && found == expected {
+        true => Ok(()),
+        false => Err(format!("ranges give {} rows in another order than {}", found.len(), expected.len())),
     }
 }
 

@@ -1,19 +1,21 @@
 //! A session on a simulated front: it knows what it has written, and its reads must show it.
 //!
 //! It reads views whose figures only grow, because events are only ever inserted: how many there are of a group, how many
-//! different groups an item has, how many such pairs there are. So each figure must be at least what follows from
+//! different groups an item has, how many such pairs there are; and where views are ordered, how many events a group has in a range
+//! of numbers. So each figure must be at least what follows from
 //! the events that had been acknowledged when it asked. A session outlives its front: it goes on with the next one in the same
 //! place, as one does that carries its token elsewhere.
 
 use super::board::SimBoard;
-use super::workload::{GROUP_COUNT, KEY_COUNTS};
+use super::workload::{GROUP_COUNT, IN_ORDER, KEY_COUNTS};
 use crate::clock::ShardId;
 use crate::front::Token;
 use crate::message::{ArchivedOutcome, ArchivedRefusal, Ask};
 use crate::rounds::{Answered, Read, Reads, Stand, Wants};
 use fastrand::Rng;
 use operators::hash::{hash_key, owner};
-use operators::{Datum, Plan, RowBuilder, Rows, RowsIter, ViewId};
+use operators::plan::ViewSpec;
+use operators::{Datum, Edge, Plan, Range, RowBuilder, Rows, RowsIter, ViewId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The views it reads, beside those of the same names that came later.
@@ -43,6 +45,8 @@ pub(super) struct Question {
     pub(super) to: ShardId,
     view: ViewId,
     keys: Rows,
+    /// What is read, if it is a range; then its rows are counted.
+    range: Option<Range>,
     column: usize,
     least: i64,
     token: Token,
@@ -51,7 +55,10 @@ pub(super) struct Question {
 impl Question {
     /// What is sent.
     pub(super) fn ask(&self) -> Ask {
-        Ask::Lookup { view: self.view.0, limit: 2, keys: self.keys.clone() }
+        match &self.range {
+            Some(range) => Ask::Range { view: self.view.0, range: range.clone(), from: None },
+            None => Ask::Lookup { view: self.view.0, limit: 2, keys: self.keys.clone() },
+        }
     }
 }
 
@@ -122,6 +129,9 @@ impl Session {
     }
 
     fn draw(&self, plan: &Plan, board: &SimBoard, rng: &mut Rng) -> Option<Question> {
+        if plan.view(IN_ORDER).is_ok() && rng.u32(0..3) == 0 {
+            return self.draw_range(plan, board, rng);
+        }
         let name = VIEWS[rng.usize(0..VIEWS.len())];
         let late = plan.view(&format!("late_{name}")).ok().filter(|_| rng.bool());
         let view = late.or_else(|| plan.view(name).ok())?;
@@ -137,10 +147,41 @@ impl Session {
             _ => (&[], 0, pairs.len()),
         };
         keys.push_values(&mut builder, key);
-        let hash = hash_key(keys.iter().next().expect("one key"), &view.key_columns().of_key_row());
-        let to = ShardId(owner(hash, crate::rounds::Board::shards(board)));
+        let to = owner_of(view, &keys, board);
         let token = self.token.clone();
-        Some(Question { to, view: view.id, keys, column, least: least as i64, token })
+        Some(Question { to, view: view.id, keys, range: None, column, least: least as i64, token })
+    }
+
+    /// The events of a group from a number on.
+    fn draw_range(&self, plan: &Plan, board: &SimBoard, rng: &mut Rng) -> Option<Question> {
+        let late = plan.view(&format!("late_{IN_ORDER}")).ok().filter(|_| rng.bool());
+        let view = late.or_else(|| plan.view(IN_ORDER).ok())?;
+        let any = rng.i64(0..GROUP_COUNT);
+        let grp = self.newest.filter(|_| rng.u32(0..4) > 0).map_or(any, |(grp, _)| grp);
+        let first = rng.i64(0..KEY_COUNTS[1] / 2);
+        let row = |value| {
+            let mut rows = Rows::new();
+            rows.push_values(&mut RowBuilder::new(), &[Datum::Int(value)]);
+            rows
+        };
+        let range = Range {
+            prefixes: row(grp),
+            lower: Edge { value: row(first), included: true },
+            upper: Edge::default(),
+            descending: rng.bool(),
+            limit: u32::MAX,
+            piece: u32::MAX,
+        };
+        let least = self.events.iter().filter(|(event, (of, _))| **event >= first && *of == grp).count();
+        Some(Question {
+            to: owner_of(view, &range.prefixes, board),
+            view: view.id,
+            keys: Rows::new(),
+            range: Some(range),
+            column: 0,
+            least: least as i64,
+            token: self.token.clone(),
+        })
     }
 
     /// Goes on with the reads that wait. Returns whether any waits no longer.
@@ -180,6 +221,8 @@ impl Session {
             ArchivedOutcome::Found { rows, .. } => {
                 RowsIter(&rows.rows).next().map_or(0, |row| row.int(question.column))
             }
+            // All of a group is less than a piece.
+            ArchivedOutcome::Ranged { rows, next, .. } if next.is_none() => rows.count.to_native().into(),
             // It has no tables yet, so no writes can have come to it.
             ArchivedOutcome::Refused { reason: ArchivedRefusal::Unknown, .. } => 0,
             ArchivedOutcome::Refused { reason: ArchivedRefusal::Building, .. } if !self.keeps_rounds => {
@@ -202,4 +245,10 @@ impl Session {
     pub(super) fn is_whole(&mut self, board: &SimBoard, plan: &Plan, view: ViewId) -> Stand {
         self.reads.whole(board, view, plan.reach(view).expect("it is in the plan"))
     }
+}
+
+/// The shard that has the rows of a key.
+fn owner_of(view: &ViewSpec, keys: &Rows, board: &SimBoard) -> ShardId {
+    let hash = hash_key(keys.iter().next().expect("one key"), &view.spread_columns().of_key_row());
+    ShardId(owner(hash, crate::rounds::Board::shards(board)))
 }

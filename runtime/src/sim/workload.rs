@@ -11,8 +11,8 @@ use operators::accumulator::Aggregate;
 use operators::expr::{Literal, col, lit};
 use operators::hash::{hash_key, owner};
 use operators::{
-    Datum, JoinKind, Plan, PlanBuilder, PlanError, Row, RowBuilder, Rows, Stream, TableId, Type, WriteKind,
-    asc, column, desc,
+    Datum, Edge, JoinKind, Plan, PlanBuilder, PlanError, Range, Row, RowBuilder, Rows, Stream, TableId, Type,
+    WriteKind, asc, column, desc,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -36,6 +36,8 @@ pub(super) const GROUP_COUNT: i64 = 5;
 pub(super) const TOP_COUNT: u32 = 3;
 /// The view whose counts never go down.
 pub(super) const MONOTONE: &str = "event_counts";
+/// The events of each group by number, in worlds with ordered views.
+pub(super) const IN_ORDER: &str = "events_in_order";
 
 /// The catalogue's entries, and who owns which keys.
 pub(super) struct Workload {
@@ -57,6 +59,8 @@ pub(super) struct Features {
     pub(super) widens: bool,
     /// Rows are replaced and removed on condition, and several tables written at once.
     pub(super) commits: bool,
+    /// There are views of which ranges are read.
+    pub(super) ordered: bool,
 }
 
 /// A request, and the shard it is for.
@@ -73,9 +77,9 @@ impl Workload {
     /// The workload for that many shards, with up to so many catalogue entries.
     pub(super) fn new(shards: u16, entries_max: usize, features: Features) -> Workload {
         // The same for all runs, and not small.
-        static PLANS: [OnceLock<Vec<Arc<Plan>>>; 2] = [OnceLock::new(), OnceLock::new()];
-        let plans = PLANS[usize::from(features.readers)]
-            .get_or_init(|| all_plans(features.readers).expect("the plans fit together"));
+        static PLANS: [OnceLock<Vec<Arc<Plan>>>; 4] = [const { OnceLock::new() }; 4];
+        let plans = PLANS[usize::from(features.readers) + 2 * usize::from(features.ordered)]
+            .get_or_init(|| all_plans(features).expect("the plans fit together"));
         let homes = (0..4).map(|table| homes_of(&plans[4], table, shards)).collect();
         let widens = features.widens && entries_max == 4;
         let plans = &plans[..entries_max + usize::from(widens)];
@@ -180,11 +184,25 @@ impl Workload {
         } else {
             &plan.views[rng.usize(0..plan.views.len())]
         };
-        let key = view.key_columns().of_key_row();
+        let key = view.spread_columns().of_key_row();
         let mut keys = Rows::default();
         let mut builder = RowBuilder::new();
         let value = rng.i64(0..GROUP_COUNT.max(CATEGORY_COUNT));
         keys.push_values(&mut builder, &[Datum::Int(value)]);
+        if view.ordered {
+            let prefixes = if view.prefix().is_empty() { no_columns() } else { keys };
+            let to = match view.prefix() {
+                [] => rng.u16(0..self.shards),
+                _ => owner(hash_key(prefixes.iter().next().expect("one prefix"), &key), self.shards),
+            };
+            let mut lower = Edge { value: Rows::default(), included: rng.bool() };
+            lower.value.push_values(&mut builder, &[Datum::Int(rng.i64(0..20))]);
+            let (limit, piece) = (rng.u32(1..20), rng.u32(1..20));
+            let descending = rng.bool();
+            let range = Range { prefixes, lower, upper: Edge::default(), descending, limit, piece };
+            let ask = Ask::Range { view: view.id.0, range, from: None };
+            return Drawn { to: ShardId(to), ask, monotone: None, spoilt };
+        }
         let to = ShardId(owner(hash_key(keys.iter().next().expect("one key"), &key), self.shards));
         let ask = Ask::Lookup { view: view.id.0, limit: rng.u32(1..20), keys };
         Drawn { to, ask, monotone: monotone.then_some(value), spoilt }
@@ -203,6 +221,13 @@ impl Workload {
         };
         Drawn { to: ShardId(rng.u16(0..self.shards)), ask, monotone: None, spoilt: false }
     }
+}
+
+/// A row without columns.
+pub(super) fn no_columns() -> Rows {
+    let mut rows = Rows::default();
+    rows.push_values(&mut RowBuilder::new(), &[]);
+    rows
 }
 
 fn push_row(rng: &mut Rng, table: u32, kind: WriteKind, key: i64, builder: &mut RowBuilder, rows: &mut Rows) {
@@ -250,17 +275,17 @@ fn homes_of(plan: &Plan, table: u32, shards: u16) -> Vec<Vec<i64>> {
 }
 
 /// All catalogue entries.
-fn all_plans(has_readers: bool) -> Result<Vec<Arc<Plan>>, PlanError> {
-    let first = first_plan(has_readers)?;
+fn all_plans(features: Features) -> Result<Vec<Arc<Plan>>, PlanError> {
+    let first = first_plan(features)?;
     let second = second_plan(first.clone())?;
-    let third = third_plan(second.clone(), has_readers)?;
+    let third = third_plan(second.clone(), features)?;
     let fourth = fourth_plan(third.clone())?;
     let fifth = fifth_plan(fourth.clone())?;
     Ok([first, second, third, fourth, fifth].map(Arc::new).into())
 }
 
 /// The first catalogue entry.
-fn first_plan(has_readers: bool) -> Result<Plan, PlanError> {
+fn first_plan(features: Features) -> Result<Plan, PlanError> {
     let mut p = PlanBuilder::new();
     let int = |name: &str| column(name, Type::Int);
     let items = p.table(
@@ -270,9 +295,7 @@ fn first_plan(has_readers: bool) -> Result<Plan, PlanError> {
     )?;
     let events = p.table("events", &[int("event"), int("grp"), int("item")], &["event"])?;
     add_views(&mut p, items, events, "")?;
-    if has_readers {
-        add_growing_views(&mut p, events, "")?;
-    }
+    add_featured_views(&mut p, items, events, "", features)?;
     p.build()
 }
 
@@ -321,6 +344,24 @@ fn add_views(p: &mut PlanBuilder, items: Stream, events: Stream, prefix: &str) -
     Ok(())
 }
 
+/// Views that there are in some worlds only, whose names begin with `prefix`.
+fn add_featured_views(
+    p: &mut PlanBuilder,
+    items: Stream,
+    events: Stream,
+    prefix: &str,
+    features: Features,
+) -> Result<(), PlanError> {
+    if features.readers {
+        add_growing_views(p, events, prefix)?;
+    }
+    if features.ordered {
+        p.ordered_view(&format!("{prefix}{IN_ORDER}"), events, &["grp", "event"], &[])?;
+        p.ordered_view(&format!("{prefix}items_by_price"), items, &["price"], &[])?;
+    }
+    Ok(())
+}
+
 /// Views whose figures only grow, with two and three exchanges before them: of each item the groups that it has
 /// events of, and how many such pairs there are.
 fn add_growing_views(p: &mut PlanBuilder, events: Stream, prefix: &str) -> Result<(), PlanError> {
@@ -347,12 +388,14 @@ fn second_plan(first: Plan) -> Result<Plan, PlanError> {
 }
 
 /// The third: the views of the first once more, over tables that have rows, and views over its views.
-fn third_plan(second: Plan, has_readers: bool) -> Result<Plan, PlanError> {
+fn third_plan(second: Plan, features: Features) -> Result<Plan, PlanError> {
     let mut p = PlanBuilder::extend(second);
     let (items, events) = (p.table_stream("items")?, p.table_stream("events")?);
     add_views(&mut p, items, events, "late_")?;
-    if has_readers {
-        add_growing_views(&mut p, events, "late_")?;
+    add_featured_views(&mut p, items, events, "late_", features)?;
+    if features.ordered {
+        let by_price = p.view_stream("items_by_price")?;
+        p.view("listed_items_by_price", by_price, &["id"], &[])?;
     }
     p.view("all_items", items, &["id"], &[])?;
     let listed = p.view_stream("events_of_category")?;

@@ -74,6 +74,7 @@ impl World {
             readers: has_readers,
             widens: matches!(seed % 8, 4 | 6),
             commits: matches!(seed % 8, 3 | 6 | 7),
+            ordered: matches!(seed % 8, 0 | 6 | 7),
         };
         let workload = Workload::new(shards, [2, 4, 4][rng.usize(0..3)], features);
         let front_slots = rng.usize(1..4);

@@ -145,7 +145,7 @@ fn a_foreign_segment_is_named() {
 fn another_format_version_is_named() {
     named_and_left_alone(
         |log| write_at(&log.join("00000001.segment"), &[7], 8),
-        &["shard-0/00000001.segment", "format version 7", "reads version 1"],
+        &["shard-0/00000001.segment", "format version 7", "reads version 2"],
     );
 }
 

@@ -92,7 +92,7 @@ impl Shards {
             builder.start(1);
             builder.push(key.datum());
             let row = builder.finish();
-            let shard = self.owner(row, &view.key_columns().of_key_row());
+            let shard = self.owner(row, &view.spread_columns().of_key_row());
             let dataflow = &self.dataflows[usize::from(shard)];
             let found = dataflow.lookup(view.id, row, 10_000, &mut rows).expect("the key fits");
             assert_eq!(found, rows.count);
