@@ -8,7 +8,7 @@ use crate::catalog::{
     AccessPath, AddedColumns, Catalog, Change, ColumnDef, DefaultValue, Object, ObjectKind,
 };
 use crate::constraint::Constraints;
-use crate::define::{Definition, column_def, default_value};
+use crate::define::{Definition, column_def, default_value, kept};
 use crate::error::{Result, SqlError};
 use operators::expr::Literal;
 use operators::{Column, TableId};
@@ -78,7 +78,8 @@ fn widen(
         let names: Vec<String> = path.key.iter().map(|at| columns[usize::from(*at)].name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let order = catalog.view(path).order.clone();
-        let view = builder.view(&catalog.plan_name(&path.name), stream, &names, &order)?;
+        let name = catalog.plan_name(&path.name);
+        let view = kept(&mut builder, &name, stream, (&names, &order), path.ordered)?;
         paths.push(AccessPath { view: view.0, ..path.clone() });
     }
     paths.extend(constraints.paths(catalog, &columns, stream, &mut builder)?);

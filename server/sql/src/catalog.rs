@@ -118,6 +118,8 @@ pub struct AccessPath {
     pub view: u32,
     /// The key's columns, in the order in which lookups give them; none means that all rows have one key.
     pub key: Vec<u16>,
+    /// Whether ranges of its keys are found too, as the engine's view is ordered.
+    pub ordered: bool,
 }
 
 /// What an object is.

@@ -170,7 +170,7 @@ impl Constraints {
                 key.iter().map(|at| builder.columns(stream)[usize::from(*at)].name.clone()).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let view = builder.view(&catalog.plan_name(name), stream, &names, &[])?;
-            paths.push(AccessPath { name: name.clone(), view: view.0, key: key.clone() });
+            paths.push(AccessPath { name: name.clone(), view: view.0, key: key.clone(), ordered: false });
         }
         Ok(paths)
     }

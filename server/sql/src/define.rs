@@ -13,10 +13,11 @@ use crate::planner::{Planner, Relation};
 use crate::scope::Scope;
 use crate::sql_type::SqlType;
 use operators::expr::Literal;
-use operators::{Column, Datum, PlanBuilder, RowBuilder, Type};
+use operators::order::Order;
+use operators::{Column, Datum, PlanBuilder, RowBuilder, Stream, Type, ViewId};
 use sqlparser::ast::{
     ColumnOption, CreateIndex, CreateTable, CreateTableOptions, CreateView, DataType, Expr as Ast, Ident,
-    IndexColumn, SqlOption, TableConstraint, Value,
+    IndexColumn, IndexType, SqlOption, TableConstraint, Value,
 };
 
 /// What a definition comes to.
@@ -118,7 +119,7 @@ pub(crate) fn create_table(catalog: &Catalog, create: &CreateTable, sql: &str) -
     let plan_name = catalog.plan_name(&name);
     let stream = builder.table(&plan_name, &engine, &key_names)?;
     let view = builder.view(&plan_name, stream, &key_names, &[])?;
-    let mut paths = vec![AccessPath { name: name.clone(), view: view.0, key: key.clone() }];
+    let mut paths = vec![AccessPath { name: name.clone(), view: view.0, key: key.clone(), ordered: false }];
     paths.extend(constraints.paths(catalog, &columns, stream, &mut builder)?);
     let object = Object {
         kind: ObjectKind::Table { table: catalog.plan().tables.len() as u32, key: key.clone() },
@@ -151,8 +152,8 @@ fn block_table(number: u32, builder: &mut PlanBuilder) -> Result<Object> {
     let order = [operators::desc("block")];
     let last = builder.view(&format!("{BLOCKS} last"), stream, &["of_table", "of_column"], &order)?;
     let paths = vec![
-        AccessPath { name: BLOCKS.to_owned(), view: all.0, key: vec![0, 1, 2] },
-        AccessPath { name: format!("{BLOCKS} last"), view: last.0, key: vec![0, 1] },
+        AccessPath { name: BLOCKS.to_owned(), view: all.0, key: vec![0, 1, 2], ordered: false },
+        AccessPath { name: format!("{BLOCKS} last"), view: last.0, key: vec![0, 1], ordered: false },
     ];
     let kind = ObjectKind::Table { table: number, key: vec![0, 1, 2] };
     Ok(Object { kind, paths, unique: Some(vec![0, 1, 2]), ..Object::new(BLOCKS.to_owned(), columns, "") })
@@ -308,7 +309,8 @@ fn materialized(
 ) -> Result<Definition> {
     let visible = object.columns.len();
     let unique = relation.unique.filter(|key| key.iter().all(|at| *at < visible));
-    let key = match key_option(options, &object.columns)? {
+    let Options { key, ordered } = view_options(options, &object.columns)?;
+    let key = match key {
         Some(key) => key,
         None if relation.limited => Vec::new(),
         None => match &unique {
@@ -321,9 +323,13 @@ fn materialized(
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let order = planner.plan_order(relation.stream, &relation.order);
     let plan_name = catalog.plan_name(&object.name);
-    let view = planner.builder.view(&plan_name, relation.stream, &names, &order)?;
+    if ordered && key.is_empty() {
+        return Err(SqlError::new("42P16", "a view with one key for all rows cannot be ordered by it")
+            .hint("Say key = 'a, b' too."));
+    }
+    let view = kept(&mut planner.builder, &plan_name, relation.stream, (&names, &order), ordered)?;
     object.kind = ObjectKind::MaterializedView;
-    object.paths = vec![AccessPath { name: object.name.clone(), view: view.0, key }];
+    object.paths = vec![AccessPath { name: object.name.clone(), view: view.0, key, ordered }];
     object.unique = unique.map(|key| key.into_iter().map(|at| at as u16).collect());
     object.order = relation.order.iter().map(|(at, descending)| (*at as u16, *descending)).collect();
     object.empty_row = relation.empty_row.map(|row| empty_row(&row, visible)).transpose()?;
@@ -346,35 +352,82 @@ pub(crate) fn empty_row(exprs: &[operators::expr::Expr], visible: usize) -> Resu
         .collect()
 }
 
-/// The columns of `WITH (key = 'a, b')`.
-fn key_option(options: &CreateTableOptions, columns: &[ColumnDef]) -> Result<Option<Vec<u16>>> {
-    let options = match options {
-        CreateTableOptions::None => return Ok(None),
-        CreateTableOptions::With(options) => options,
-        other => return Err(SqlError::unsupported(other.to_string())),
-    };
-    let mut key = None;
-    for option in options {
-        let SqlOption::KeyValue { key: name, value: Ast::Value(value) } = option else {
-            return Err(SqlError::unsupported(format!("the option {option}")));
-        };
-        let Value::SingleQuotedString(list) = &value.value else {
-            return Err(SqlError::unsupported(format!("the option {option}")).hint("Write key = 'a, b'."));
-        };
-        if fold(name) != "key" {
-            return Err(SqlError::unsupported(format!("the option {name}")).hint("There is: key."));
-        }
-        let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
-        key = Some(names.map(|name| named_column(columns, name)).collect::<Result<Vec<u16>>>()?);
-    }
-    Ok(key)
+/// Keeps a stream by a key, in its order or only by its hash.
+pub(crate) fn kept(
+    builder: &mut PlanBuilder,
+    name: &str,
+    stream: Stream,
+    (key, order): (&[&str], &[Order]),
+    ordered: bool,
+) -> Result<ViewId> {
+    Ok(match ordered {
+        true => builder.ordered_view(name, stream, key, order)?,
+        false => builder.view(name, stream, key, order)?,
+    })
 }
 
-/// CREATE INDEX: another key by which rows are looked up.
+/// What `WITH (key = 'a, b', ordered = true)` says.
+#[derive(Default)]
+struct Options {
+    key: Option<Vec<u16>>,
+    /// Whether ranges of keys are looked up.
+    ordered: bool,
+}
+
+fn view_options(options: &CreateTableOptions, columns: &[ColumnDef]) -> Result<Options> {
+    let list = match options {
+        CreateTableOptions::None => return Ok(Options::default()),
+        CreateTableOptions::With(list) => list,
+        other => return Err(SqlError::unsupported(other.to_string())),
+    };
+    let mut options = Options::default();
+    for option in list {
+        let SqlOption::KeyValue { key: name, value } = option else {
+            return Err(SqlError::unsupported(format!("the option {option}")));
+        };
+        let wrong = |hint: &str| SqlError::unsupported(format!("the option {option}")).hint(hint);
+        match fold(name).as_str() {
+            "key" => {
+                let Ast::Value(sqlparser::ast::ValueWithSpan {
+                    value: Value::SingleQuotedString(list), ..
+                }) = value
+                else {
+                    return Err(wrong("Write key = 'a, b'."));
+                };
+                let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+                options.key =
+                    Some(names.map(|name| named_column(columns, name)).collect::<Result<Vec<u16>>>()?);
+            }
+            "ordered" => match value.to_string().trim_matches('\'').to_lowercase().as_str() {
+                "true" | "on" | "1" => options.ordered = true,
+                "false" | "off" | "0" => options.ordered = false,
+                _ => return Err(wrong("Write ordered = true.")),
+            },
+            _ => {
+                return Err(
+                    SqlError::unsupported(format!("the option {name}")).hint("There are: key, ordered.")
+                );
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// CREATE INDEX: another key by which rows are looked up, and ranges of it unless it is `USING hash`. In which direction a column
+/// is ordered makes no difference, since a range is read in both.
 pub(crate) fn create_index(catalog: &Catalog, create: &CreateIndex, sql: &str) -> Result<Definition> {
     if create.predicate.is_some() || !create.include.is_empty() {
         return Err(SqlError::unsupported("WHERE and INCLUDE of an index"));
     }
+    let ordered = match &create.using {
+        None | Some(IndexType::BTree) => true,
+        Some(IndexType::Hash) => false,
+        Some(other) => {
+            return Err(
+                SqlError::unsupported(format!("an index USING {other}")).hint("There are: btree, hash.")
+            );
+        }
+    };
     let object = catalog.object(&object_name(&create.table_name)?)?;
     if matches!(object.kind, ObjectKind::View { .. }) {
         return Err(SqlError::new("42809", format!("{:?} is a view without rows of its own", object.name))
@@ -396,8 +449,9 @@ pub(crate) fn create_index(catalog: &Catalog, create: &CreateIndex, sql: &str) -
     let names: Vec<String> =
         key.iter().map(|at| builder.columns(stream)[usize::from(*at)].name.clone()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let view = builder.view(&catalog.plan_name(&name), stream, &names, &catalog.plan_order(object))?;
-    let path = AccessPath { name, view: view.0, key };
+    let order = catalog.plan_order(object);
+    let view = kept(&mut builder, &catalog.plan_name(&name), stream, (&names, &order), ordered)?;
+    let path = AccessPath { name, view: view.0, key, ordered };
     let warnings = match create.unique {
         true => vec![crate::constraint::not_enforced(&format!("UNIQUE of the index {:?}", path.name))],
         false => Vec::new(),

@@ -5,14 +5,16 @@ use crate::change::{Change, Verb};
 use crate::define::Definition;
 use crate::dot;
 use crate::error::{Result, SqlError};
+use crate::feed::Feed;
 use crate::locking::Locking;
 use crate::names::{fold, object_name};
 use crate::parse::EXPLAINED_OBJECT;
 use crate::scan::Scan;
 use crate::statement::{Bound, Prepared};
+use crate::system::quoted;
 use operators::plan::check::{inputs, operator_name};
-use operators::plan::{JoinSpec, NodeSpec, Operator};
-use operators::{JoinKind, OperatorId, Plan};
+use operators::plan::{JoinSpec, NodeSpec, Operator, ViewSpec};
+use operators::{JoinKind, OperatorId, Plan, ViewId};
 use sqlparser::ast::{Expr as Ast, SetExpr, Statement, TableFactor, UtilityOption, Value};
 use std::collections::BTreeSet;
 
@@ -119,8 +121,13 @@ pub(crate) fn lines(catalog: &Catalog, prepared: &Prepared, format: Format) -> R
         Bound::Lookup(lookup) => {
             let view = &catalog.plan().views[lookup.view.0 as usize];
             let words = Words { plan: catalog.plan(), read: &[] };
-            let key = names(view.key.iter().map(|at| view.columns[usize::from(*at)].name.as_str()));
-            let by = if key.is_empty() { "its only key".to_owned() } else { format!("({key})") };
+            let by = match lookup.is_range() {
+                true => ranged(catalog, lookup.view, lookup.has_edges()),
+                false => match named(view, &view.key) {
+                    key if key.is_empty() => "its only key".to_owned(),
+                    key => format!("({key})"),
+                },
+            };
             let result = (view.node, format!("lookup by {by}"));
             Ok(dot::graph(&words, &words.before([view.node]), Some(result)))
         }
@@ -162,7 +169,11 @@ fn explain(catalog: &Catalog, prepared: &Prepared) -> Vec<String> {
     match &prepared.bound {
         Bound::Lookup(lookup) => {
             let view = &catalog.plan().views[lookup.view.0 as usize];
-            let key = names(view.key.iter().map(|at| view.columns[usize::from(*at)].name.as_str()));
+            if lookup.is_range() {
+                let (range, shards) = (ranged(catalog, lookup.view, lookup.has_edges()), shards_of(view));
+                return vec![format!("lookup: reads {} by {range}, on {shards}", lookup.object)];
+            }
+            let key = named(view, &view.key);
             let by = if key.is_empty() { "its only key".to_owned() } else { format!("the key ({key})") };
             vec![format!("lookup: reads {} by {by}, on the shards that own the keys", lookup.object)]
         }
@@ -172,7 +183,7 @@ fn explain(catalog: &Catalog, prepared: &Prepared) -> Vec<String> {
         Bound::Change(change) => explain_change(catalog, change),
         Bound::Constant(_) => vec!["constant: computed without reading anything".to_owned()],
         Bound::Declare(declaration) => explain(catalog, &declaration.query),
-        Bound::Query(scan) => explain_scan(scan),
+        Bound::Query(scan) => explain_scan(catalog, scan),
         Bound::Locking(locking) => explain_locking(catalog, locking),
         Bound::Define(Definition::Entry(entry)) => {
             let mut lines = vec![match &entry.change {
@@ -222,7 +233,7 @@ fn explain_change(catalog: &Catalog, change: &Change) -> Vec<String> {
     for locking in &change.locking {
         lines.extend(explain_locking(catalog, locking));
     }
-    lines.extend(change.scan().map(explain_scan).unwrap_or_default());
+    lines.extend(change.scan().map(|scan| explain_scan(catalog, scan)).unwrap_or_default());
     let name = plain(&change.name);
     if change.looks_for_keys() {
         lines.push(format!("lookup: looks for rows of {name} with the keys of the new ones"));
@@ -236,8 +247,41 @@ fn explain_change(catalog: &Catalog, change: &Change) -> Vec<String> {
     lines
 }
 
+/// Some columns of a view.
+fn named(view: &ViewSpec, columns: &[u16]) -> String {
+    names(columns.iter().map(|at| view.columns[usize::from(*at)].name.as_str()))
+}
+
+/// A range of the key of an ordered view, with or without edges.
+fn ranged(catalog: &Catalog, id: ViewId, has_edges: bool) -> String {
+    let view = &catalog.plan().views[id.0 as usize];
+    let (last, prefix) = view.key.split_last().expect("an ordered key has columns");
+    let (last, prefix) = (named(view, &[*last]), named(view, prefix));
+    let paths =
+        catalog.objects().iter().flat_map(|object| object.paths.iter().map(move |path| (object, path)));
+    let index = paths
+        .filter(|(_, path)| path.view == id.0)
+        .map(|(object, path)| match path.name == object.name {
+            true => "its own key".to_owned(),
+            false => format!("the index {}", path.name),
+        })
+        .next()
+        .expect("lookups read paths");
+    match (has_edges, prefix.is_empty()) {
+        (true, false) => format!("a range of ({last}) where ({prefix}) is given, which {index} has in order"),
+        (true, true) => format!("a range of ({last}), which {index} has in order"),
+        (false, false) => format!("({prefix}), in the order of ({last}), which {index} has"),
+        (false, true) => format!("the order of ({last}), which {index} has"),
+    }
+}
+
+/// Where a range of an ordered view lies.
+fn shards_of(view: &ViewSpec) -> &'static str {
+    if view.prefix().is_empty() { "every shard" } else { "the shards that own these keys" }
+}
+
 /// A scan: what is read and how, and the operators that it goes through.
-fn explain_scan(scan: &Scan) -> Vec<String> {
+fn explain_scan(catalog: &Catalog, scan: &Scan) -> Vec<String> {
     let mut lines = vec![
         "scan: no key answers this, so rows are read now and go through the operators below once, in the front"
             .to_owned(),
@@ -245,10 +289,17 @@ fn explain_scan(scan: &Scan) -> Vec<String> {
     for feed in scan.feeds() {
         let object = plain(&feed.object);
         let rows = if feed.is_filtered() { "; rows that WHERE rules out are dropped at once" } else { "" };
-        lines.push(match feed.is_by_key() {
-            true => format!("  reads {object} by key, on the shards that own the keys{rows}"),
-            false => format!("  reads all rows of {object} on every shard{rows}"),
+        lines.push(match feed.range_view() {
+            Some(id) => {
+                let shards = shards_of(&catalog.plan().views[id.0 as usize]);
+                format!("  reads {object} by {}, on {shards}{rows}", ranged(catalog, id, true))
+            }
+            None if feed.is_by_key() => {
+                format!("  reads {object} by key, on the shards that own the keys{rows}")
+            }
+            None => format!("  reads all rows of {object} on every shard{rows}"),
         });
+        lines.extend(index_hint(catalog, feed));
     }
     for (_, name) in scan.given() {
         lines.push(format!("  has the rows of {name} by itself"));
@@ -260,6 +311,17 @@ fn explain_scan(scan: &Scan) -> Vec<String> {
     let own = scan.plan().nodes.iter().filter(|node| !before.contains(&node.id));
     lines.extend(own.map(|node| words.line(node)));
     lines
+}
+
+/// What would make a lookup of a range that all rows are read for.
+fn index_hint(catalog: &Catalog, feed: &Feed) -> Option<String> {
+    let (object, wanted) = (catalog.find(&feed.object)?, feed.index_wanted()?);
+    let columns: Option<Vec<String>> = wanted
+        .iter()
+        .map(|at| object.columns.get(usize::from(*at)).map(|column| quoted(&column.name)))
+        .collect();
+    let name = quoted(&object.name);
+    Some(format!("  hint: CREATE INDEX ON {name} ({}) would make a lookup of the range", columns?.join(", ")))
 }
 
 /// The operators where what a scan reads goes in, and what that is.
@@ -362,6 +424,9 @@ impl Words<'_> {
                 input(spec.input),
                 self.named(spec.input, &spec.key)
             ),
+            Operator::View(spec) if self.read.is_empty() && self.plan.views[spec.view.0 as usize].ordered => {
+                format!("keeps rows of {} in order, ready for lookups of ranges", input(spec.input))
+            }
             Operator::View(spec) if self.read.is_empty() => {
                 format!("keeps rows of {} ready to be looked up", input(spec.input))
             }

@@ -4,14 +4,15 @@
 use crate::catalog::Catalog;
 use crate::error::{Result, SqlError};
 use crate::evaluate::{Context, no_value};
-use crate::lookup::{all_keys, key_values};
+use crate::lookup::all_keys;
 use crate::parameters::NOW;
 use crate::planner::Inlet;
-use crate::scan::Source;
+use crate::ranged::{Conditions, Edges};
+use crate::scan::{Read, Source};
 use operators::expr::{BoundExpr, Expr, Literal, Scratch};
 use operators::plan::Operator;
 use operators::plan::check::inputs;
-use operators::{Batch, OperatorId, Plan, RowBuilder, Rows, ViewId};
+use operators::{Batch, OperatorId, Plan, Range, RowBuilder, Rows, ViewId};
 
 /// The way of one relation's rows into a scan.
 #[derive(Debug, Clone)]
@@ -26,12 +27,24 @@ pub(crate) struct Feed {
     width: usize,
     /// What must be true of a row.
     conditions: Vec<Expr>,
-    /// For each column of a key of the relation the values that it may have, if the conditions say so, and the view with
-    /// that key.
-    key: Option<(ViewId, Vec<Vec<Expr>>)>,
+    /// The key of the relation by which its rows are found, if the conditions name one.
+    key: Option<Key>,
+    /// Columns of an index that would find them, if the conditions name a range that no key has.
+    wanted: Option<Vec<u16>>,
     /// The conditions ready to run; the batch and the scratch are kept from one piece to the next.
     bound: Vec<BoundExpr>,
     batch: Batch,
+}
+
+/// What is looked up of a relation.
+#[derive(Debug, Clone)]
+struct Key {
+    /// The view with the key.
+    view: ViewId,
+    /// For each column of the key, or each before the last, the values that it may have.
+    values: Vec<Vec<Expr>>,
+    /// If a range is read.
+    edges: Option<Edges<Expr>>,
 }
 
 impl Feed {
@@ -39,18 +52,13 @@ impl Feed {
         let object = catalog.object(&inlet.object)?;
         let inlet = inlet.stream.operator();
         let conditions = conditions_behind(plan, inlet);
-        let values: Vec<Option<(u32, Vec<Expr>)>> = conditions.iter().map(key_values).collect();
-        let named = |column: u16| {
-            let of_column = |value: &&Option<(u32, Vec<Expr>)>| {
-                value.as_ref().is_some_and(|(at, _)| *at == u32::from(column))
-            };
-            values.iter().find(of_column).and_then(|value| value.as_ref()).map(|(_, list)| list.clone())
-        };
-        let keyed = |path: &crate::catalog::AccessPath| {
-            let values: Option<Vec<Vec<Expr>>> = path.key.iter().map(|column| named(*column)).collect();
-            values.map(|values| (catalog.view(path).id, values))
-        };
-        let key = object.paths.iter().filter_map(keyed).max_by_key(|(_, values)| values.len());
+        let parts = Conditions::new(conditions.clone());
+        let way = parts.best_way(object, |_| false).filter(|way| !way.path.key.is_empty());
+        let key = way.map(|way| Key {
+            view: catalog.view(way.path).id,
+            values: parts.values(&way),
+            edges: parts.edges(&way),
+        });
         Ok(Feed {
             object: object.name.clone(),
             inlet,
@@ -58,7 +66,8 @@ impl Feed {
             view: catalog.view(object.own_path()).id,
             width: catalog.engine_columns(object).len(),
             conditions,
-            key: key.filter(|(_, values)| !values.is_empty()),
+            wanted: parts.index_wanted().filter(|_| key.is_none()),
+            key,
             bound: Vec::new(),
             batch: Batch::new(),
         })
@@ -69,9 +78,19 @@ impl Feed {
         self.key.is_some()
     }
 
+    /// The view that a range is read of; none if whole keys are looked up, or all rows are read.
+    pub(crate) fn range_view(&self) -> Option<ViewId> {
+        self.key.as_ref().filter(|key| key.edges.is_some()).map(|key| key.view)
+    }
+
+    /// The columns of an index that would spare it reading all rows.
+    pub(crate) fn index_wanted(&self) -> Option<&[u16]> {
+        self.wanted.as_deref()
+    }
+
     /// The views that its rows may be read from.
     pub(crate) fn views(&self) -> impl Iterator<Item = ViewId> {
-        [self.view].into_iter().chain(self.key.as_ref().map(|(view, _)| *view))
+        [self.view].into_iter().chain(self.key.as_ref().map(|key| key.view))
     }
 
     /// Whether rows are dropped before they are fed.
@@ -81,13 +100,17 @@ impl Feed {
 
     /// The rows to read with these parameters.
     pub(crate) fn source(&self, context: &Context<'_>) -> Result<Source> {
-        let all = Source { object: self.object.clone(), view: self.view, keys: None, limit: u32::MAX };
-        let Some((view, columns)) = &self.key else { return Ok(all) };
-        Ok(match keys(columns, context)? {
-            Some(keys) => {
-                Source { object: self.object.clone(), view: *view, keys: Some(keys), limit: u32::MAX }
+        let source = |view, read| Source { object: self.object.clone(), view, read };
+        let all = source(self.view, Read::All);
+        let Some(Key { view, values, edges }) = &self.key else { return Ok(all) };
+        let Some(keys) = keys(values, context)? else { return Ok(all) };
+        let Some(edges) = edges else { return Ok(source(*view, Read::Keys(keys, u32::MAX))) };
+        Ok(match edges.placed(|expr| constant(&placed(expr, context)))? {
+            None => source(*view, Read::Keys(Rows::new(), u32::MAX)),
+            Some((lower, upper)) => {
+                let whole = Range { limit: u32::MAX, piece: u32::MAX, ..Range::default() };
+                source(*view, Read::Range(Box::new(Range { prefixes: keys, lower, upper, ..whole })))
             }
-            None => all,
         })
     }
 

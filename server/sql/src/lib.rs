@@ -29,7 +29,8 @@
 //! - [`Bound::Define`]: make the entry durable, then [`Catalog::apply`] it. The plan to install is [`Catalog::plan`].
 //! - [`Bound::Role`]: [`RoleStatement::definition`](role::RoleStatement::definition) gives such an entry.
 //! - [`Bound::Insert`]: [`Write::rows`] are written with [`Write::kind`].
-//! - [`Bound::Lookup`]: look up [`Lookup::keys`] in the view, give what was found to [`Lookup::result`].
+//! - [`Bound::Lookup`]: look up [`Lookup::keys`] in the view, give what was found to [`Lookup::result`]. If it [is a
+//!   range](Lookup::is_range), read [`Lookup::range`] and give what [`Lookup::take`] keeps of it.
 //! - [`Bound::Change`]: [`Change::start`], then what [`Work::next`] says, until it is done.
 //! - [`Bound::Query`]: no key answers it. [`Scan::start`], then [`Run::feed`] with all rows of each of [`Run::sources`], then
 //!   [`Run::finish`].
@@ -44,6 +45,13 @@
 //! has one partner at most). A view with LIMIT, and an aggregate without GROUP BY, have one key for all rows: reading
 //! all of the view is a lookup. If nothing is known, it is the first column. `CREATE INDEX` on a table or a materialised
 //! view adds another key. A table is always looked up by its primary key, which it must have.
+//!
+//! These keys are found by their hash, as wholes. Those of `CREATE INDEX`, unless it says `USING hash`, and those of a view `WITH
+//! (ordered = true)` are ordered besides: equality on all columns but the last is a lookup, and so is a range of the last behind
+//! it (`WHERE a = $1 AND b > $2`; of an index of one column, `WHERE b > $2` alone). Its rows come in the order of the last column,
+//! up or down, so `ORDER BY b DESC LIMIT 20` reads no more than that. Rows that agree in all columns but the last lie on one
+//! shard; those of an index of one column lie on all, which are all asked. DESC and NULLS in the list of an index are taken, and make
+//! no difference.
 //!
 //! # Where this is not PostgreSQL
 //!
@@ -62,6 +70,8 @@
 //! - Text is ordered by its bytes.
 //! - An aggregate without GROUP BY has no row while its input is empty for a view made from it; reading it by itself
 //!   gives the row that SQL asks for.
+//! - A range that is compared as rows, `(a, b) < ($1, $2)`, is not looked up, nor one of a column before the last of an index. EXPLAIN
+//!   of a query that reads all rows for a range names the index that would spare it that.
 //! - UNIQUE and FOREIGN KEY are taken and not enforced, with a warning; CHECK is enforced. UNIQUE brings a lookup key.
 //! - Numbers of serial and identity columns are unique, and have gaps where a front ends.
 //! - EXPLAIN shows how a query is answered, or by the name of a table or view how that is kept, as TEXT or as DOT for Graphviz.
@@ -130,6 +140,7 @@ mod from;
 mod join;
 mod planner;
 mod query;
+mod ranged;
 mod rank;
 mod select;
 mod subquery;
@@ -174,7 +185,7 @@ pub use lookup::Lookup;
 pub use numbers::{Numbers, Reserve};
 pub use parse::{Parsed, parse};
 pub use rule::Rule;
-pub use scan::{Limits, Run, Scan, Source};
+pub use scan::{Limits, Read, Run, Scan, Source};
 pub use set_config::Setting;
 pub use sql_type::SqlType;
 pub use statement::{Bound, Declaration, Discarded, Prepared, ResultColumn, Session, bind};

@@ -1,24 +1,26 @@
-//! Reads by key: a SELECT from one table or materialised view whose WHERE names the key.
+//! Reads by key: a SELECT from one table or materialised view whose WHERE names the key, or a range of one.
 //!
-//! Of the ways to find the object's rows, the one with the longest key is taken whose columns all are compared with
-//! constants or parameters, by `=` or IN. What else the WHERE says is asked of the rows found, in the front, as are
-//! ORDER BY, LIMIT and the expressions of the select list.
+//! Of the ways to find the object's rows (`ranged.rs`), the one is taken of which the WHERE says most. What else it says is asked
+//! of the rows found, in the front, as are ORDER BY, LIMIT and the expressions of the select list. A range comes in the
+//! order of its key: where that is the order wanted, no more rows are read than LIMIT leaves.
 
 use crate::catalog::{Catalog, Object, ObjectKind};
-use crate::columns::columns_of;
 use crate::error::{Result, SqlError};
 use crate::evaluate::{Cell, Context, Evaluator};
 use crate::expression::Binder;
 use crate::parameters::Parameters;
+use crate::ranged::{Conditions, Edges, InRuns, Way, order_in_runs};
 use crate::scope::{Scope, ScopeColumn};
 use crate::sql_type::SqlType;
 use crate::write::is_null_constant;
-use operators::expr::{CompareOp, Expr, Literal};
-use operators::{Row, RowBuilder, Rows, ViewId};
+use operators::expr::{Expr, Literal};
+use operators::{Edge, Range, Row, RowBuilder, Rows, Type, ViewId};
 use sqlparser::ast::Expr as Ast;
 
 /// Most keys that one statement looks up.
 pub const KEYS_MAX: usize = 65_536;
+/// Rows of a range that are read at once at least, where not all of them may be wanted.
+const PIECE_ROWS_MIN: u32 = 64;
 
 /// A read by key.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub struct Lookup {
     pub view: ViewId,
     /// For each column of the key the values that it may have.
     keys: Vec<Vec<Cell>>,
+    /// If a range of an ordered key is read: then `keys` are the values of the columns before its last.
+    range: Option<RangeRead>,
     /// What must be true of a row besides.
     conditions: Vec<Cell>,
     /// What is shown, and behind it what is only ordered by.
@@ -45,12 +49,14 @@ pub struct Lookup {
     pub(crate) parameters: Vec<SqlType>,
 }
 
-/// The conditions of a WHERE, split into a key and the rest.
-pub(crate) struct Keyed {
-    pub(crate) view: ViewId,
-    pub(crate) key: Vec<u16>,
-    pub(crate) keys: Vec<Vec<Expr>>,
-    pub(crate) rest: Vec<Expr>,
+/// What is read of an ordered key.
+#[derive(Debug, Clone)]
+struct RangeRead {
+    edges: Edges<Cell>,
+    /// The last column of the key.
+    last: (usize, Type),
+    /// If the rows of each run, which has one value of each column before the last, come in the order wanted.
+    in_runs: Option<InRuns>,
 }
 
 /// The scope of one object.
@@ -67,57 +73,26 @@ pub(crate) fn object_scope(object: &Object, alias: Option<String>) -> Scope {
     Scope { columns: columns.collect() }
 }
 
-/// Finds the key in these conditions; none if they do not name one of the object's.
-pub(crate) fn find_key(
-    catalog: &Catalog,
-    object: &Object,
-    binder: &Binder<'_>,
-    conditions: &[&Ast],
-) -> Result<Option<Keyed>> {
+/// The key that is looked up for these conditions; none if they do not name one of the object's.
+pub(crate) fn best_way<'c>(
+    object: &'c Object,
+    conditions: &Conditions,
+    order: Option<&[(u32, bool)]>,
+) -> Option<Way<'c>> {
     if matches!(object.kind, ObjectKind::View { .. }) {
-        return Ok(None);
+        return None;
     }
-    let mut parts = Vec::new();
-    for ast in conditions {
-        match binder.condition(ast)? {
-            Expr::And(list) => parts.extend(list),
-            other => parts.push(other),
-        }
-    }
-    let values: Vec<Option<(u32, Vec<Expr>)>> = parts.iter().map(key_values).collect();
-    // The first of several conditions on one column makes the key.
-    let named = |column: u16| {
-        values.iter().position(|value| value.as_ref().is_some_and(|(at, _)| *at == u32::from(column)))
+    let in_order = |way: &Way<'_>| {
+        let in_runs = order.and_then(|order| order_in_runs(way, order));
+        in_runs.is_some_and(|in_runs| in_runs.descending.is_some())
     };
-    let usable = object.paths.iter().filter(|path| path.key.iter().all(|column| named(*column).is_some()));
-    let Some(path) = usable.max_by_key(|path| path.key.len()) else { return Ok(None) };
-    let used: Vec<usize> = path.key.iter().filter_map(|column| named(*column)).collect();
-    let keys = used.iter().map(|at| values[*at].clone().expect("it has been found").1).collect();
-    let rest = parts.into_iter().enumerate().filter(|(at, _)| !used.contains(at)).map(|(_, part)| part);
-    let view = catalog.view(path).id;
-    Ok(Some(Keyed { view, key: path.key.clone(), keys, rest: rest.collect() }))
-}
-
-/// The column and the values that a condition compares it with, if it is such a condition.
-pub(crate) fn key_values(condition: &Expr) -> Option<(u32, Vec<Expr>)> {
-    let constant = |expr: &Expr| columns_of(expr).is_empty();
-    match condition {
-        Expr::Compare(CompareOp::Eq, left, right) => match (&**left, &**right) {
-            (Expr::ColumnAt(at), value) | (value, Expr::ColumnAt(at)) if constant(value) => {
-                Some((*at, vec![value.clone()]))
-            }
-            _ => None,
-        },
-        Expr::InList(input, list) => match &**input {
-            Expr::ColumnAt(at) if list.iter().all(constant) => Some((*at, list.clone())),
-            _ => None,
-        },
-        _ => None,
-    }
+    conditions.best_way(object, in_order)
 }
 
 /// What a lookup shows of the rows found.
 pub(crate) struct Shown {
+    /// Columns of the object that the result is ordered by, if it is by columns.
+    pub(crate) order_columns: Option<Vec<(u32, bool)>>,
     pub(crate) outputs: Vec<(Expr, SqlType)>,
     pub(crate) visible: usize,
     pub(crate) order: Vec<(usize, bool)>,
@@ -163,29 +138,39 @@ impl Lookup {
     pub(crate) fn new(
         catalog: &Catalog,
         object: &Object,
-        keyed: Keyed,
+        (conditions, way): (&Conditions, &Way<'_>),
         shown: Shown,
         parameters: &Parameters,
     ) -> Result<Lookup> {
         let row = catalog.engine_columns(object);
         let constant = |expr: &Expr| Cell::new(expr, &[], parameters);
-        let keys = keyed.keys.iter().map(|list| list.iter().map(constant).collect::<Result<Vec<_>>>());
+        let keys = conditions.values(way);
+        let keys = keys.iter().map(|list| list.iter().map(constant).collect::<Result<Vec<_>>>());
+        let rest = conditions.rest(way);
+        let in_runs = shown.order_columns.as_ref().and_then(|order| order_in_runs(way, order));
+        let range = conditions.edges(way).map(|edges| {
+            let last = usize::from(*way.path.key.last().expect("a range is of a column"));
+            let last = (last, row[last].ty);
+            Ok::<_, SqlError>(RangeRead { edges: edges.try_map(constant)?, last, in_runs })
+        });
         Ok(Lookup {
             object: object.name.clone(),
-            view: keyed.view,
+            view: catalog.view(way.path).id,
             keys: keys.collect::<Result<_>>()?,
-            conditions: keyed.rest.iter().map(|e| Cell::new(e, row, parameters)).collect::<Result<_>>()?,
+            range: range.transpose()?,
+            conditions: rest.iter().map(|e| Cell::new(e, row, parameters)).collect::<Result<_>>()?,
             outputs: Evaluator::new(&shown.outputs, row, parameters)?,
             visible: shown.visible,
             order: shown.order,
             cut: shown.cut,
-            empty_row: object.empty_row.clone().filter(|_| keyed.key.is_empty()),
+            empty_row: object.empty_row.clone().filter(|_| way.path.key.is_empty()),
             width: row.len(),
             parameters: parameters.types(),
         })
     }
 
-    /// The keys to look up, each once. A key with a NULL is none, since NULL equals nothing.
+    /// The keys to look up, each once; of a range, the values of the columns before the last. A key with a NULL is none,
+    /// since NULL equals nothing.
     pub fn keys(&self, context: &Context<'_>) -> Result<Rows> {
         crate::evaluate::check_parameters(&self.parameters, context)?;
         let columns = self.keys.iter().map(|column| column.iter().map(|cell| cell.value(None, context)));
@@ -202,11 +187,58 @@ impl Lookup {
         Ok(u32::try_from(limit.saturating_add(offset)).unwrap_or(u32::MAX))
     }
 
+    /// Whether a range of an ordered key is read, and not just keys.
+    pub fn is_range(&self) -> bool {
+        self.range.is_some()
+    }
+
+    /// Of a range, whether the last column has an edge.
+    pub(crate) fn has_edges(&self) -> bool {
+        self.range.as_ref().is_some_and(|range| range.edges.any())
+    }
+
+    /// The range to read; none if keys are looked up.
+    pub fn range(&self, context: &Context<'_>) -> Result<Option<Range>> {
+        let Some(RangeRead { edges, in_runs, .. }) = &self.range else { return Ok(None) };
+        let prefixes = self.keys(context)?;
+        let (lower, upper, prefixes) = match edges.placed(|cell| cell.value(None, context))? {
+            Some((lower, upper)) => (lower, upper, prefixes),
+            None => (Edge::default(), Edge::default(), Rows::new()),
+        };
+        let enough = self.enough(context)?.map_or(u32::MAX, |rows| u32::try_from(rows).unwrap_or(u32::MAX));
+        let has_ties = in_runs.is_some_and(|in_runs| in_runs.has_ties);
+        let (limit, piece) = match self.conditions.is_empty() && !has_ties {
+            true => (enough, u32::MAX),
+            // Some of what is read will not be wanted.
+            false => (u32::MAX, enough.saturating_mul(2).max(PIECE_ROWS_MIN)),
+        };
+        let descending = in_runs.is_some_and(|in_runs| in_runs.descending == Some(true));
+        Ok(Some(Range { prefixes, lower, upper, descending, limit, piece }))
+    }
+
+    /// How many rows of each run of a range are enough, if more are of no use: the run has them in the order wanted.
+    fn enough(&self, context: &Context<'_>) -> Result<Option<usize>> {
+        if self.range.as_ref().is_none_or(|range| range.in_runs.is_none()) {
+            return Ok(None);
+        }
+        let (offset, limit) = self.cut.values(context)?;
+        Ok(Some(limit.saturating_add(offset)).filter(|rows| *rows < usize::MAX))
+    }
+
+    /// Begins to take the rows of a range.
+    pub fn take<'a>(&'a self, range: &Range, context: &'a Context<'a>) -> Result<Taking<'a>> {
+        // Rows of several prefixes are not told apart.
+        let enough = self.enough(context)?.filter(|_| range.prefixes.count <= 1);
+        Ok(Taking { lookup: self, context, enough, shard: None, count: 0, last: None })
+    }
+
     /// The result, made of the rows found for the keys.
     pub fn result(&self, found: &Rows, context: &Context<'_>) -> Result<Rows> {
         let mut rows: Vec<Vec<Literal>> = Vec::new();
+        // Those of a range have been asked before they were kept.
+        let all_wanted = self.conditions.is_empty() || self.is_range();
         for row in found.iter().filter(|row| row.len() == self.width) {
-            if self.is_wanted(row, context)? {
+            if all_wanted || self.is_wanted(row, context)? {
                 rows.push(self.outputs.values(Some(row), context)?);
             }
         }
@@ -252,6 +284,50 @@ impl Lookup {
             }
         }
         Ok(true)
+    }
+}
+
+/// Takes those rows of a range that are wanted, shard by shard, until they are enough.
+#[derive(Debug)]
+pub struct Taking<'a> {
+    lookup: &'a Lookup,
+    context: &'a Context<'a>,
+    /// How many rows of a shard are enough.
+    enough: Option<usize>,
+    shard: Option<u16>,
+    /// How many rows of the shard have been taken.
+    count: usize,
+    /// When there are enough of the shard, the last column of the last of these.
+    last: Option<Literal>,
+}
+
+impl Taking<'_> {
+    /// Appends what is wanted of a piece to `into`. Returns whether more pieces of the shard are wanted.
+    pub fn take(&mut self, shard: u16, piece: &Rows, into: &mut Rows) -> Result<bool> {
+        let Taking { lookup, context, .. } = *self;
+        let range = lookup.range.as_ref().expect("a range is taken");
+        if self.shard != Some(shard) {
+            (self.shard, self.count, self.last) = (Some(shard), 0, None);
+        }
+        let has_ties = range.in_runs.is_some_and(|in_runs| in_runs.has_ties);
+        for row in piece.iter().filter(|row| row.len() == lookup.width) {
+            let value = || Literal::from(row.datum(range.last.0, range.last.1));
+            if self.is_enough() && (!has_ties || self.last.as_ref() != Some(&value())) {
+                return Ok(false);
+            }
+            if lookup.is_wanted(row, context)? {
+                into.push(row);
+                self.count += 1;
+                if self.is_enough() && self.last.is_none() {
+                    self.last = Some(value());
+                }
+            }
+        }
+        Ok(has_ties || !self.is_enough())
+    }
+
+    fn is_enough(&self) -> bool {
+        self.enough.is_some_and(|enough| self.count >= enough)
     }
 }
 

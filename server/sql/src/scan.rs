@@ -5,7 +5,7 @@
 //! read and not needed any more is gone at once. Then the result is read from the plan's only view.
 //!
 //! Rows that the query's conditions on one relation rule out are dropped before they are fed. Where these conditions name
-//! a key of the relation, its rows are looked up rather than scanned.
+//! a key of the relation, or a range of one, its rows are looked up rather than scanned.
 
 use crate::catalog::Catalog;
 use crate::error::{Result, SqlError};
@@ -22,7 +22,7 @@ use crate::statement::{Bound, Prepared, ResultColumn};
 use operators::expr::Literal;
 use operators::plan::Operator;
 use operators::plan::check::output_columns;
-use operators::{Batch, Dataflow, Datum, OperatorId, Outputs, Plan, RowBuilder, Rows, Type, ViewId};
+use operators::{Batch, Dataflow, Datum, OperatorId, Outputs, Plan, Range, RowBuilder, Rows, Type, ViewId};
 use sqlparser::ast::Query;
 
 /// A query that no key answers.
@@ -56,10 +56,19 @@ pub struct Source {
     pub object: String,
     /// The view of the engine that has the rows.
     pub view: ViewId,
-    /// The keys to look up, each once; without any, all rows of all shards are to be scanned.
-    pub keys: Option<Rows>,
-    /// The most rows of a key that are needed.
-    pub limit: u32,
+    /// What is to be read of it.
+    pub read: Read,
+}
+
+/// What is to be read of a view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    /// All rows of all shards.
+    All,
+    /// The rows of these keys, each once, and no more than so many of each.
+    Keys(Rows, u32),
+    /// A range of its keys.
+    Range(Box<Range>),
 }
 
 /// A scan at work: to be fed all rows of all its sources, in any order and in pieces of any size.

@@ -504,6 +504,20 @@ fn outputs(
 }
 
 impl Outputs {
+    /// Whether a column stands for the number of a row.
+    pub(crate) fn has_rank(&self) -> bool {
+        self.rank.is_some()
+    }
+
+    /// The columns of the rows below that the result is ordered by, if it is by nothing else.
+    pub(crate) fn order_columns(&self) -> Option<Vec<(u32, bool)>> {
+        let column = |(at, descending): &(usize, bool)| match self.columns[*at].1 {
+            Expr::ColumnAt(column) => Some((column, *descending)),
+            _ => None,
+        };
+        self.order.iter().map(column).collect()
+    }
+
     /// The column of this expression, added behind the others if it is none of them.
     pub(crate) fn column(&mut self, expr: Expr, ty: SqlType) -> usize {
         self.columns.iter().position(|(_, other, _)| *other == expr).unwrap_or_else(|| {

@@ -9,12 +9,13 @@ use crate::evaluate::{Context, Evaluator, check_parameters};
 use crate::explain;
 use crate::expression::{Binder, conjuncts};
 use crate::locking::{self, Locking, inside};
-use crate::lookup::{Cut, Lookup, Shown, find_key, object_scope};
+use crate::lookup::{Cut, Lookup, Shown, best_way, object_scope};
 use crate::names::{fold, object_name, unqualified};
 use crate::parameters::Parameters;
 use crate::parse::Parsed;
 use crate::prepare::{Execution, Preparation};
 use crate::query::{limit_clause, order_by};
+use crate::ranged::Conditions;
 use crate::role::{self, RoleStatement};
 use crate::scan::{self, Scan};
 use crate::scope::Scope;
@@ -576,17 +577,29 @@ fn lookup(
     }
     let scope = object_scope(object, alias.as_ref().map(|alias| fold(&alias.name)));
     let binder = Binder::new(&scope, parameters);
-    let Some(keyed) = find_key(catalog, object, &binder, &conditions)? else { return Ok(None) };
-    let outputs = crate::select::projection(&binder, select, order_by(query.order_by.as_ref())?)?;
+    let bound = conditions.iter().map(|ast| binder.condition(ast)).collect::<Result<_>>()?;
+    let conditions = Conditions::new(bound);
+    let by = order_by(query.order_by.as_ref())?;
+    let cuts = query.limit_clause.is_some() && !by.is_empty();
+    if !cuts && best_way(object, &conditions, None).is_none() {
+        return Ok(None);
+    }
+    let outputs = crate::select::projection(&binder, select, by)?;
+    let order_columns = outputs.order_columns();
+    let wanted = order_columns.as_deref().filter(|_| cuts);
+    let Some(way) = best_way(object, &conditions, wanted).filter(|_| !outputs.has_rank()) else {
+        return Ok(None);
+    };
     let columns = result_columns(&outputs.columns[..outputs.visible]);
     let nothing = Scope::default();
     let shown = Shown {
+        order_columns,
         visible: outputs.visible,
         order: outputs.order,
         cut: Cut::new(&Binder::new(&nothing, parameters), limit_clause(query)?)?,
         outputs: outputs.columns.into_iter().map(|(_, expr, ty)| (expr, ty)).collect(),
     };
-    let lookup = Lookup::new(catalog, object, keyed, shown, parameters)?;
+    let lookup = Lookup::new(catalog, object, (&conditions, &way), shown, parameters)?;
     Ok(Some(Prepared {
         bound: Bound::Lookup(Box::new(lookup)),
         parameters: parameters.types(),

@@ -450,7 +450,7 @@ fn type_name(oid: &str, modifier: &str) -> String {
     format!("CASE ({oid}){cases} ELSE '???' END")
 }
 
-/// The statement that makes an index. It is said to be a hash, for that is how it is used: by the whole key.
+/// The statement that makes an index. It is said to be a hash where it is used by the whole key alone.
 pub(super) fn index_text(object: &Object, path: &AccessPath) -> String {
     index_text_of(object, path, "public.")
 }
@@ -459,7 +459,8 @@ pub(super) fn index_text(object: &Object, path: &AccessPath) -> String {
 fn index_text_of(object: &Object, path: &AccessPath, schema: &str) -> String {
     let unique = if object.table().is_some() && path.name == object.name { "UNIQUE " } else { "" };
     let (name, key) = (quoted(&index_name(object, path)), key_names(object, &path.key));
-    format!("CREATE {unique}INDEX {name} ON {schema}{} USING hash ({key})", quoted(&object.name))
+    let method = if path.ordered { "btree" } else { "hash" };
+    format!("CREATE {unique}INDEX {name} ON {schema}{} USING {method} ({key})", quoted(&object.name))
 }
 
 /// The query of a view.

@@ -25,7 +25,7 @@ use crate::define::default_value;
 use crate::error::{Result, SqlError};
 use crate::evaluate::{Context, check_parameters};
 use crate::numbers::{Counter, Numbers, Reserve};
-use crate::scan::{Limits, Run, Source};
+use crate::scan::{Limits, Read, Run, Source};
 use crate::write::checked;
 use operators::expr::Literal;
 use operators::{Row, RowBuilder, Rows, TableId, WriteKind};
@@ -320,8 +320,7 @@ impl Work<'_> {
                 return Ok(Some(Step::Read(vec![Source {
                     object,
                     view: blocks.view,
-                    keys: Some(keys),
-                    limit: 1,
+                    read: Read::Keys(keys, 1),
                 }])));
             }
             if let Some(reserve) = numbers.reserve(blocks.table, counter, needed as i64) {

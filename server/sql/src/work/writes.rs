@@ -4,7 +4,7 @@ use super::{Faster, RowsToWrite, State, Step, Work, key_is_there};
 use crate::change::{Input, OnConflict, Verb};
 use crate::define::default_value;
 use crate::error::{Result, SqlError};
-use crate::scan::Source;
+use crate::scan::{Read, Source};
 use crate::write::checked;
 use operators::{Row, RowBuilder, Rows, WriteKind};
 use std::collections::{HashMap, HashSet};
@@ -56,7 +56,7 @@ impl Work<'_> {
         self.state = State::Keys { there: Rows::new() };
         let object = self.change.name.clone();
         let view = self.change.view;
-        Step::Read(vec![Source { object, view, keys: Some(keys), limit: u32::MAX }])
+        Step::Read(vec![Source { object, view, read: Read::Keys(keys, u32::MAX) }])
     }
 
     /// ON CONFLICT: what becomes of new rows, given the rows that have their keys.

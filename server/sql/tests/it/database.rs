@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use operators::expr::Literal;
-use operators::{Dataflow, Outputs, Row, RowBuilder, Rows, WriteKind};
+use operators::{Dataflow, Outputs, Range, Row, RowBuilder, Rows, ViewId, WriteKind};
 use sql::catalog::Change::Several;
 use sql::role::{Asker, Material, Secret, Verifier};
 use sql::{
-    Bound, Catalog, Change, Context, Definition, Limits, Locking, Numbers, Prepared, ResultColumn, Scan,
-    Source, SqlError, Step, bind, parse, text,
+    Bound, Catalog, Change, Context, Definition, Limits, Locking, Numbers, Prepared, Read, ResultColumn,
+    Scan, Source, SqlError, Step, bind, parse, text,
 };
 
 /// The time of every statement: 2020-01-01.
@@ -148,6 +148,15 @@ impl Database {
     }
 
     fn look_up(&self, lookup: &sql::Lookup, context: &Context<'_>) -> Result<Rows, SqlError> {
+        if let Some(range) = lookup.range(context)? {
+            let (mut wanted, mut taking) = (Rows::new(), lookup.take(&range, context)?);
+            for rows in self.pull_range(lookup.view, range) {
+                if !taking.take(0, &rows, &mut wanted)? {
+                    break;
+                }
+            }
+            return lookup.result(&wanted, context);
+        }
         let keys = lookup.keys(context)?;
         self.dataflow.validate_keys(lookup.view, &keys.rows).expect("the binder makes keys that fit");
         let mut found = Rows::new();
@@ -201,15 +210,33 @@ impl Database {
 
     /// All rows of a source, in pieces.
     fn pull(&self, source: &Source) -> Vec<Rows> {
-        let Some(keys) = &source.keys else {
-            return vec![self.dataflow.scan(source.view).expect("the view is there")];
+        let (keys, limit) = match &source.read {
+            Read::All => return vec![self.dataflow.scan(source.view).expect("the view is there")],
+            Read::Range(range) => return self.pull_range(source.view, (**range).clone()),
+            Read::Keys(keys, limit) => (keys, *limit),
         };
         let rows = keys.iter().map(|key| {
             let mut found = Rows::new();
-            self.dataflow.lookup(source.view, key, source.limit, &mut found).expect("the view is there");
+            self.dataflow.lookup(source.view, key, limit, &mut found).expect("the view is there");
             found
         });
         rows.collect()
+    }
+
+    /// All rows of a range, in pieces.
+    fn pull_range(&self, view: ViewId, mut range: Range) -> Vec<Rows> {
+        let (mut pieces, mut from) = (Vec::new(), None);
+        while !range.prefixes.is_empty() {
+            let mut rows = Rows::new();
+            let piece =
+                self.dataflow.range(view, range.as_ref(), from, 200, &mut rows).expect("it is ordered");
+            let done = piece.counts.len() - usize::from(piece.next.is_some());
+            let mut rest = Rows::new();
+            range.prefixes.iter().skip(done).for_each(|prefix| rest.push(prefix));
+            (range.prefixes, from) = (rest, piece.next);
+            pieces.push(rows);
+        }
+        pieces
     }
 
     /// A query whose rows are locked, where there is nobody else.

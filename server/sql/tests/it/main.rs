@@ -11,6 +11,7 @@ mod explain;
 mod locking;
 mod postgres;
 mod prepare;
+mod ranges;
 mod roles;
 mod slt;
 mod statements;

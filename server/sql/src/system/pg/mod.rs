@@ -23,6 +23,7 @@ const TEXTS: SqlType = SqlType::Array(Element::Text);
 const HEAP: i64 = 2;
 /// How keys are said to be found.
 const HASH: i64 = 405;
+const BTREE: i64 = 403;
 
 /// The table of this name.
 pub(super) fn table(catalog: &Catalog, name: &str) -> Option<Made> {
@@ -66,7 +67,7 @@ fn pg_am() -> Made {
         ("amhandler", T, |_| t("-")),
         ("amtype", T, |(.., kind)| t(*kind)),
     ];
-    made(columns, [(HEAP, "heap", "t"), (403, "btree", "i"), (HASH, "hash", "i")])
+    made(columns, [(HEAP, "heap", "t"), (BTREE, "btree", "i"), (HASH, "hash", "i")])
 }
 
 fn role_oid(role: &Role) -> i64 {

@@ -50,7 +50,7 @@ impl Relation {
             oid: index_oid(path),
             name: index_name(object, path),
             kind: "i",
-            access: super::HASH,
+            access: if path.ordered { super::BTREE } else { super::HASH },
             width: path.key.len(),
             checks: 0,
             is_indexed: false,
