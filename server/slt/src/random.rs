@@ -33,6 +33,79 @@ pub fn table(rng: &mut Rng, number: usize) -> Relation {
     Relation { name: format!("t{number}"), columns }
 }
 
+/// An index and what it is on.
+#[derive(Debug, Clone)]
+pub struct Index {
+    /// The statement that makes it.
+    pub sql: String,
+    relation: Relation,
+    /// Its columns, as those of the relation.
+    columns: Vec<(String, bool)>,
+}
+
+/// An index of this name on one of these. Most are ordered.
+pub fn index(rng: &mut Rng, name: &str, relations: &[Relation]) -> Index {
+    let relation = &relations[rng.usize(..relations.len())];
+    let mut columns = relation.columns.clone();
+    rng.shuffle(&mut columns);
+    columns.truncate(rng.usize(1..4));
+    let using = ["", "", "", " USING btree", " USING hash"][rng.usize(..5)];
+    let list: Vec<String> =
+        columns.iter().map(|(name, _)| format!("{name}{}", ["", "", " DESC"][rng.usize(..3)])).collect();
+    let sql = format!("CREATE INDEX {name} ON {}{using} ({})", relation.name, list.join(", "));
+    Index { sql, relation: relation.clone(), columns }
+}
+
+/// A query for what one of the indexes has under given values of its first columns, in a range of the next one. What is cut by LIMIT is
+/// ordered by all that is shown, so that rows which tie are equal.
+pub fn range(rng: &mut Rng, indexes: &[Index]) -> String {
+    let Index { relation, columns, .. } = &indexes[rng.usize(..indexes.len())];
+    let (last, prefix) = columns.split_last().expect("an index has columns");
+    let mut conditions: Vec<String> = Vec::new();
+    for (name, int) in prefix {
+        let value = |rng: &mut Rng| constant(rng, *int);
+        conditions.push(match rng.u32(..3) {
+            0 => format!("{name} IN ({}, {})", value(rng), value(rng)),
+            1 => format!("{} = {name}", value(rng)),
+            _ => format!("{name} = {}", value(rng)),
+        });
+    }
+    let (name, value) = (&last.0, |rng: &mut Rng| constant(rng, last.1));
+    for _ in 0..rng.usize(..3) {
+        let op = ["<", "<=", ">", ">="][rng.usize(..4)];
+        conditions.push(match rng.u32(..4) {
+            0 => format!("{name} BETWEEN {} AND {}", value(rng), value(rng)),
+            1 => format!("{} {op} {name}", value(rng)),
+            _ => format!("{name} {op} {}", value(rng)),
+        });
+    }
+    if rng.u32(..3) == 0 {
+        let scope: Scope = relation.columns.clone();
+        conditions.push(condition(rng, &scope, 1));
+    }
+    rng.shuffle(&mut conditions);
+    let filter = match conditions.is_empty() {
+        true => String::new(),
+        false => format!(" WHERE {}", conditions.join(" AND ")),
+    };
+    let shown = &columns[[0, columns.len() - 1][rng.usize(..2)]..];
+    let mut shown: Vec<&str> = shown.iter().map(|(name, _)| name.as_str()).collect();
+    if rng.bool() {
+        shown.reverse();
+    }
+    if rng.u32(..4) == 0 {
+        let list = ["*", "count(*), min(k)"][rng.usize(..if relation.name.starts_with('t') { 2 } else { 1 })];
+        return format!("SELECT {list} FROM {}{filter}", relation.name);
+    }
+    let order: Vec<String> = shown
+        .iter()
+        .map(|name| format!("{name}{}", [" NULLS LAST", " DESC NULLS FIRST", " NULLS FIRST"][rng.usize(..3)]))
+        .collect();
+    let cut = [" LIMIT 1", " LIMIT 3", " LIMIT 2 OFFSET 1", ""][rng.usize(..4)];
+    let order = order.join(", ");
+    format!("SELECT {} FROM {}{filter} ORDER BY {order}{cut}", shown.join(", "), relation.name)
+}
+
 fn constant(rng: &mut Rng, int: bool) -> String {
     match (rng.u32(..8), int) {
         (0, _) => "NULL".to_owned(),
