@@ -199,7 +199,10 @@ impl Session {
 
     /// The rows of a lookup as the session sees them, those that its transaction holds among them.
     pub(super) async fn look_up(&mut self, lookup: &Lookup, context: &Context<'_>) -> Result<Rows, SqlError> {
-        self.seen(lookup.view, &lookup.keys(context)?, lookup.limit(context)?).await
+        match lookup.range(context)? {
+            Some(range) => self.look_up_range(lookup, &range, context).await,
+            None => self.seen(lookup.view, &lookup.keys(context)?, lookup.limit(context)?).await,
+        }
     }
 
     /// The rows of keys as the session sees them.

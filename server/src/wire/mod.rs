@@ -39,6 +39,7 @@ mod overlay;
 mod pipeline;
 mod prepare;
 mod pump;
+mod range;
 mod report;
 mod role;
 mod rows;

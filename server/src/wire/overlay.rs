@@ -144,6 +144,11 @@ impl Overlay {
         self.tables.contains_key(&table)
     }
 
+    /// How many rows of a table have been changed.
+    pub fn changed_count(&self, table: u32) -> u32 {
+        self.tables.get(&table).map_or(0, |changes| u32::try_from(changes.rows.len()).unwrap_or(u32::MAX))
+    }
+
     /// For each row its primary key and what the transaction knows of that: there, deleted, or nothing.
     pub fn known(&self, table: &TableSpec, rows: &Rows) -> Vec<(Box<[u8]>, Option<bool>)> {
         let nothing = Changes::new(table);

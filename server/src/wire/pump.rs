@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use operators::{Row, Rows, ScanPosition, TableId, ViewId, WriteKind};
+use operators::{Range, RangePosition, Row, Rows, ScanPosition, TableId, ViewId, WriteKind};
 use runtime::ShardId;
 use runtime::front::{
     Completion, Definition, Front, FrontError, Outcome, RequestError, RequestId, Share, Token,
@@ -112,6 +112,15 @@ pub enum Answered {
         rows: Rows,
         /// None after the last piece.
         next: Option<ScanPosition>,
+    },
+    /// A piece of a range: see [`Outcome::Ranged`].
+    Ranged {
+        /// How many rows it has of each prefix.
+        counts: Vec<u32>,
+        /// The rows.
+        rows: Rows,
+        /// Where the last prefix counted goes on.
+        next: Option<RangePosition>,
     },
 }
 
@@ -242,6 +251,21 @@ impl Pump {
         from: ScanPosition,
     ) -> Result<Ticket, RequestError> {
         self.ask(|front| front.scan_after(token, view, shard, from)).await
+    }
+
+    /// Asks for a piece of what a shard holds of a range of an ordered view.
+    ///
+    /// # Errors
+    ///
+    /// What the front refuses by itself.
+    pub async fn range(
+        self: &Rc<Self>,
+        token: &Token,
+        (view, shard): (ViewId, ShardId),
+        range: &Range,
+        from: Option<&RangePosition>,
+    ) -> Result<Ticket, RequestError> {
+        self.ask(|front| front.range_after(token, view, shard, range, from)).await
     }
 
     /// Changes the catalogue.
@@ -412,6 +436,9 @@ impl State {
             (Asker::One(slot), Outcome::Defined { .. }) => self.settle(slot, Ok(Answered::Defined)),
             (Asker::One(slot), Outcome::Scanned { rows, next }) => {
                 self.settle(slot, Ok(Answered::Scanned { rows, next }));
+            }
+            (Asker::One(slot), Outcome::Ranged { counts, rows, next }) => {
+                self.settle(slot, Ok(Answered::Ranged { counts, rows, next }));
             }
             (Asker::Many(members), Outcome::Found { counts, rows }) => {
                 self.share_out(&members, &counts, rows)

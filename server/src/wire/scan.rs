@@ -4,7 +4,7 @@ use operators::{Rows, ScanPosition, ViewId};
 use runtime::ShardId;
 use runtime::message::Refusal;
 use sql::scan::{Limits, Run};
-use sql::{Context, Scan, Source, SqlError};
+use sql::{Context, Read, Scan, Source, SqlError};
 
 use super::execute::{BUILDING_PAUSE, Done, KEYS_AT_ONCE, request_error};
 use super::pump::{Answered, Ticket};
@@ -36,12 +36,18 @@ impl Session {
         source: &Source,
         give: &mut impl FnMut(&Rows) -> Result<(), SqlError>,
     ) -> Result<(), SqlError> {
-        let Some(keys) = &source.keys else { return self.pull_all(source.view, give).await };
+        let (keys, limit) = match &source.read {
+            Read::All => return self.pull_all(source.view, give).await,
+            Read::Keys(keys, limit) => (keys, *limit),
+            Read::Range(range) => {
+                return self.pull_range(source.view, range, &mut |_, rows| give(rows).map(|()| true)).await;
+            }
+        };
         let mut keys = keys.iter().peekable();
         while keys.peek().is_some() {
             let mut some = Rows::new();
             keys.by_ref().take(KEYS_AT_ONCE).for_each(|key| some.push(key));
-            let found = self.seen(source.view, &some, source.limit).await?;
+            let found = self.seen(source.view, &some, limit).await?;
             give(&found)?;
         }
         Ok(())

@@ -393,7 +393,8 @@ impl Session {
         let may_defer = rows_max == 0 && portal.cursor.is_none() && !self.transaction.is_holding();
         if may_defer
             && portal.statement.prepared.warnings.is_empty()
-            && let Bound::Lookup(_) = &portal.statement.prepared.bound
+            && let Bound::Lookup(lookup) = &portal.statement.prepared.bound
+            && !lookup.is_range()
         {
             return self.defer_lookup(io, name).await;
         }

@@ -13,6 +13,7 @@ mod locking;
 mod prepare;
 mod process;
 mod random;
+mod ranges;
 mod serve;
 mod server;
 mod settings;

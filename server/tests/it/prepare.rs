@@ -82,7 +82,8 @@ fn executed_through_the_extended_protocol() {
         assert_eq!(error.code().map(|code| code.code()), Some("0A000"));
         // What the protocol has prepared, SQL executes and drops.
         let _kept = client.prepare("SELECT $1::int + 1").await.expect("prepared");
-        let error = client.batch_execute("DEALLOCATE \"s9\"").await.expect_err("there is no such one");
+        let error =
+            client.batch_execute("DEALLOCATE \"of no name\"").await.expect_err("there is no such one");
         assert_eq!(error.code().map(|code| code.code()), Some("26000"));
         client.prepare("EXECUTE nothing").await.expect("that it is missing is said when it is run");
     });
