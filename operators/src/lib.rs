@@ -14,7 +14,8 @@
 //!   **batch**: deltas one after another.
 //! - **key**: some columns of a row, in an order. Its hash names the shard that owns it.
 //! - **operator**, **node**: one step of a plan, and that step at work. **exchange**: the operator that sends rows to
-//!   the owners of their keys. **arrangement**: the rows of a stream, summed up, by key. **source**: wherever a node's
+//!   the owners of their keys. **arrangement**: the rows of a stream, summed up, by key; if it is **ordered**, **ranges** of keys are
+//!   read from it. **source**: wherever a node's
 //!   rows are found by key, an arrangement or the state of the operator itself. **gate**: where a later plan takes a stream
 //!   that is there already; **ticks** let the stream's rows through it, a slice at a time (`backfill.rs`).
 //!
