@@ -8,6 +8,7 @@ use crate::constraint::Constraints;
 use crate::error::{Result, SqlError};
 use crate::expression::Binder;
 use crate::names::{fold, new_name, object_name, unqualified};
+use crate::options::{Options, view_options};
 use crate::parameters::Parameters;
 use crate::planner::{Planner, Relation};
 use crate::scope::Scope;
@@ -17,7 +18,7 @@ use operators::order::Order;
 use operators::{Column, Datum, PlanBuilder, RowBuilder, Stream, Type, ViewId};
 use sqlparser::ast::{
     ColumnOption, CreateIndex, CreateTable, CreateTableOptions, CreateView, DataType, Expr as Ast, Ident,
-    IndexColumn, IndexType, SqlOption, TableConstraint, Value,
+    IndexColumn, IndexType, TableConstraint,
 };
 
 /// What a definition comes to.
@@ -364,53 +365,6 @@ pub(crate) fn kept(
         true => builder.ordered_view(name, stream, key, order)?,
         false => builder.view(name, stream, key, order)?,
     })
-}
-
-/// What `WITH (key = 'a, b', ordered = true)` says.
-#[derive(Default)]
-struct Options {
-    key: Option<Vec<u16>>,
-    /// Whether ranges of keys are looked up.
-    ordered: bool,
-}
-
-fn view_options(options: &CreateTableOptions, columns: &[ColumnDef]) -> Result<Options> {
-    let list = match options {
-        CreateTableOptions::None => return Ok(Options::default()),
-        CreateTableOptions::With(list) => list,
-        other => return Err(SqlError::unsupported(other.to_string())),
-    };
-    let mut options = Options::default();
-    for option in list {
-        let SqlOption::KeyValue { key: name, value } = option else {
-            return Err(SqlError::unsupported(format!("the option {option}")));
-        };
-        let wrong = |hint: &str| SqlError::unsupported(format!("the option {option}")).hint(hint);
-        match fold(name).as_str() {
-            "key" => {
-                let Ast::Value(sqlparser::ast::ValueWithSpan {
-                    value: Value::SingleQuotedString(list), ..
-                }) = value
-                else {
-                    return Err(wrong("Write key = 'a, b'."));
-                };
-                let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
-                options.key =
-                    Some(names.map(|name| named_column(columns, name)).collect::<Result<Vec<u16>>>()?);
-            }
-            "ordered" => match value.to_string().trim_matches('\'').to_lowercase().as_str() {
-                "true" | "on" | "1" => options.ordered = true,
-                "false" | "off" | "0" => options.ordered = false,
-                _ => return Err(wrong("Write ordered = true.")),
-            },
-            _ => {
-                return Err(
-                    SqlError::unsupported(format!("the option {name}")).hint("There are: key, ordered.")
-                );
-            }
-        }
-    }
-    Ok(options)
 }
 
 /// CREATE INDEX: another key by which rows are looked up, and ranges of it unless it is `USING hash`. In which direction a column

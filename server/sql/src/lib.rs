@@ -164,6 +164,7 @@ pub mod in_session;
 pub mod locking;
 pub mod lookup;
 pub mod numbers;
+mod options;
 pub mod parse;
 pub mod prepare;
 pub mod scan;

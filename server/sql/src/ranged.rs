@@ -101,7 +101,10 @@ impl Conditions {
         object: &'c Object,
         in_order: impl Fn(&Way<'_>) -> bool,
     ) -> Option<Way<'c>> {
-        let ways = object.paths.iter().filter_map(|path| self.way(path));
+        // What is read when there is no row is known to the key that has all rows.
+        let only_whole = object.empty_row.is_some() && object.paths.iter().any(|path| path.key.is_empty());
+        let paths = object.paths.iter().filter(|path| !only_whole || path.key.is_empty());
+        let ways = paths.filter_map(|path| self.way(path));
         let ranked = ways.map(|way| {
             let edges = u8::from(way.lower.is_some()) + u8::from(way.upper.is_some());
             let ordered = way.is_range && in_order(&way);
