@@ -3,7 +3,7 @@
 //! all. It is a few lines of text, the last of which is the checksum of those before:
 //!
 //! ```text
-//! sakia log, format 1
+//! sakia log, format 2
 //! name shard-3
 //! identity 5c0e6f0b8c1d4a53a2f2a1f0c9d4e7b6
 //! start flush 1 record 1

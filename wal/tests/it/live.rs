@@ -282,9 +282,9 @@ fn missing_and_foreign_files_are_refused_and_leftovers_removed() {
     assert!(missing.contains("log/MANIFEST is missing"), "{missing}");
     fs::copy(parent.path().join("other/MANIFEST"), log.join("MANIFEST")).expect("it exists");
     assert!(matches!(LogFolder::open(&options), Err(Error::Foreign { log, .. }) if log == "log"));
-    let later = fs::read_to_string(&away).expect("it exists").replace("format 1", "format 2");
+    let later = fs::read_to_string(&away).expect("it exists").replace("format 2", "format 3");
     fs::write(log.join("MANIFEST"), later).expect("writable");
-    assert!(matches!(LogFolder::open(&options), Err(Error::Version { found: 2, .. })));
+    assert!(matches!(LogFolder::open(&options), Err(Error::Version { found: 3, .. })));
 }
 
 #[test]
