@@ -262,6 +262,18 @@ impl LogDisk {
         (self.0.written_bytes.get(), self.0.written_count.get())
     }
 
+    /// Whether a request is on its way whose completion only [`sleep`](Self::sleep) notices.
+    #[must_use]
+    pub fn is_in_flight(&self) -> bool {
+        self.0.ring.borrow().is_in_flight()
+    }
+
+    /// How long somebody who sleeps elsewhere, with nothing [in flight](Self::is_in_flight), may leave the next segment alone.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        self.0.pause()
+    }
+
     /// Whether a write or a chore is under way.
     #[must_use]
     pub fn is_busy(&self) -> bool {

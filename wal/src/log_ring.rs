@@ -185,8 +185,9 @@ impl LogRing {
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.fill.is_none() && self.writes.iter().all(Option::is_none)
+    /// Whether something is to complete yet.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.fill.is_some() || self.writes.iter().any(Option::is_some)
     }
 }
 
@@ -204,7 +205,7 @@ fn settled(result: io::Result<usize>) -> io::Result<()> {
 impl Drop for LogRing {
     fn drop(&mut self) {
         self.bell = None;
-        while !self.is_empty() {
+        while self.is_in_flight() {
             match settled(self.ring.submit_and_wait(1)) {
                 Ok(()) => while self.completed().is_some() {},
                 // The kernel may still read the memory: it is left to it.

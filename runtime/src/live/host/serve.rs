@@ -439,8 +439,8 @@ impl Host {
             }
             std::hint::spin_loop();
         }
-        // With nothing under way the flag is enough to wake on.
-        let on_flag = if log.is_busy() { 0 } else { ON_FLAG };
+        // With nothing in flight the flag is enough to wake on.
+        let on_flag = if log.is_in_flight() { 0 } else { ON_FLAG };
         let wants_room = if self.wants_room() { WANTS_ROOM } else { 0 };
         let longest = self.lazy_flush_in().min(self.beat_interval());
         let nap = Nap::begin(self.page.shard(self.shard.id(), ShardWord::Sleeping), on_flag | wants_room);
@@ -448,7 +448,7 @@ impl Host {
             return;
         }
         if on_flag != 0 {
-            nap.sleep_on_flag(longest);
+            nap.sleep_on_flag(longest.min(log.pause()));
         } else if log.sleep(longest) {
             bell::drain(&self.doorbell);
         }
