@@ -8,7 +8,7 @@ use slt::oracle::{Oracle, sorted};
 use slt::random::{Index, Relation, index, query, range, table, write};
 
 /// Seeds; the variable `SQL_CASES` asks for more.
-const CASES: u64 = 60;
+const CASES: u64 = 476;
 const VIEWS: usize = 6;
 const BATCHES: usize = 3;
 const WRITES: usize = 8;
