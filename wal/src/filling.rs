@@ -10,9 +10,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::flush::FlushBuffer;
-use crate::folder::NewSegment;
 use crate::log_ring::Fill;
-use crate::pace::{IDLE_PAUSE, PAUSE, Pace};
+use crate::pace::Pace;
 use crate::segment::BLOCK_BYTES;
 
 /// See the [module's documentation](self).
@@ -25,9 +24,6 @@ pub(crate) struct Filling {
     /// The block at the beginning, and the zeros for all others.
     first: Rc<FlushBuffer>,
     zeros: Rc<FlushBuffer>,
-    /// The room for flushes at the last look, and whether it had changed then.
-    spare_bytes: u64,
-    in_use: bool,
     state: State,
     /// Who waits for the end.
     waker: Option<Waker>,
@@ -49,18 +45,23 @@ enum Request {
 }
 
 impl Filling {
-    /// Begins to fill a segment through this file, while there is room for `spare_bytes` of flushes.
-    pub(crate) fn new(new: &NewSegment, file: File, zeros: Rc<FlushBuffer>, spare_bytes: u64) -> Self {
+    /// Begins to fill a segment of `size` bytes that begins with `first`, through this file, while there is room for `spare_bytes`
+    /// of flushes.
+    pub(crate) fn new(
+        size: u64,
+        first: FlushBuffer,
+        file: File,
+        zeros: Rc<FlushBuffer>,
+        spare_bytes: u64,
+    ) -> Self {
         Self {
             file: Rc::new(file),
-            size: new.size,
-            pace: Pace::new(new.size, spare_bytes),
+            size,
+            pace: Pace::new(size, spare_bytes),
             started: Instant::now(),
             filled: 0,
-            first: Rc::new(FlushBuffer::holding(&new.first_block())),
+            first: Rc::new(first),
             zeros,
-            spare_bytes,
-            in_use: true,
             state: State::Ready,
             waker: None,
         }
@@ -71,8 +72,6 @@ impl Filling {
         if !matches!(self.state, State::Ready) {
             return None;
         }
-        self.in_use = spare_bytes != self.spare_bytes;
-        self.spare_bytes = spare_bytes;
         if self.filled == self.size {
             self.state = State::Waiting(Request::Sync);
             return Some(Fill::Sync { file: Rc::clone(&self.file) });
@@ -122,12 +121,12 @@ impl Filling {
         matches!(self.state, State::Done(_))
     }
 
-    /// How long until there may be something to send out.
+    /// How long until there may be something to send out, if nothing completes and no room is used meanwhile.
     pub(crate) fn pause(&self) -> Duration {
         match self.state {
-            State::Waiting(_) => Duration::MAX,
-            _ if self.in_use => PAUSE,
-            _ => IDLE_PAUSE,
+            State::Ready if self.filled == 0 || self.filled == self.size => Duration::ZERO,
+            State::Ready => self.pace.due_after(self.filled).saturating_sub(self.started.elapsed()),
+            State::Waiting(_) | State::Done(_) => Duration::MAX,
         }
     }
 
@@ -146,5 +145,102 @@ impl Filling {
                 Poll::Pending
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: u64 = (3 << 20) + BLOCK_BYTES;
+
+    /// A filling that is in a hurry.
+    fn filling() -> Filling {
+        let first = FlushBuffer::zeros(BLOCK_BYTES as usize);
+        let zeros = Rc::new(FlushBuffer::zeros(crate::pace::PIECE_BYTES_MAX as usize));
+        Filling::new(SIZE, first, File::open("/dev/null").expect("it is there"), zeros, 0)
+    }
+
+    /// Offset and bytes of the next request, which is a write.
+    fn write(filling: &mut Filling) -> (u64, usize) {
+        match filling.next(0) {
+            Some(Fill::Write { bytes, offset, .. }) => (offset, bytes),
+            other => panic!("{other:?} is not a write"),
+        }
+    }
+
+    fn end(filling: &mut Filling) -> io::Result<()> {
+        assert!(filling.is_done() && filling.next(0).is_none());
+        match filling.poll(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => result,
+            Poll::Pending => panic!("it has ended"),
+        }
+    }
+
+    #[test]
+    fn every_block_is_written_once_and_then_all_is_synced() {
+        let (mut filling, mut filled) = (filling(), 0);
+        while filled < SIZE {
+            let (offset, bytes) = write(&mut filling);
+            assert_eq!(offset, filled);
+            assert!(filling.next(0).is_none() && filling.pause() == Duration::MAX, "one at a time");
+            filling.completed(Ok(bytes));
+            filled += bytes as u64;
+        }
+        assert_eq!(filled, SIZE);
+        assert_eq!(filling.pause(), Duration::ZERO);
+        assert!(matches!(filling.next(0), Some(Fill::Sync { .. })));
+        assert!(filling.poll(&Context::from_waker(Waker::noop())).is_pending());
+        filling.completed(Ok(0));
+        assert!(filling.wake() && !filling.wake());
+        end(&mut filling).expect("all is filled");
+    }
+
+    #[test]
+    fn a_piece_that_is_not_due_waits_for_its_time() {
+        let mut filling = filling();
+        assert!(filling.next(SIZE).is_some(), "the first block is");
+        filling.completed(Ok(BLOCK_BYTES as usize));
+        filling.pace = Pace::new(SIZE, SIZE);
+        assert!(filling.next(SIZE).is_none());
+        assert!(filling.pause() > Duration::ZERO);
+        filling.started -= filling.pause();
+        assert!(filling.next(SIZE).is_some());
+    }
+
+    #[test]
+    fn what_was_not_written_is_written_next() {
+        let mut filling = filling();
+        let (_, bytes) = write(&mut filling);
+        filling.completed(Ok(bytes));
+        assert_eq!(write(&mut filling).0, BLOCK_BYTES);
+        filling.completed(Ok(2 * BLOCK_BYTES as usize));
+        assert_eq!(write(&mut filling).0, 3 * BLOCK_BYTES);
+    }
+
+    #[test]
+    fn an_error_ends_it_and_so_does_a_write_of_less_than_a_block() {
+        let outcomes = [
+            (Err(io::Error::from(io::ErrorKind::StorageFull)), io::ErrorKind::StorageFull),
+            (Ok(0), io::ErrorKind::WriteZero),
+            (Ok(17), io::ErrorKind::WriteZero),
+        ];
+        for (outcome, kind) in outcomes {
+            let mut filling = filling();
+            write(&mut filling);
+            filling.completed(outcome);
+            assert_eq!(end(&mut filling).expect_err("it failed").kind(), kind);
+        }
+    }
+
+    #[test]
+    fn it_is_stopped_when_no_request_is_under_way() {
+        let mut filling = filling();
+        let (_, bytes) = write(&mut filling);
+        filling.stop();
+        assert!(!filling.is_done(), "the kernel still reads the memory");
+        filling.completed(Ok(bytes));
+        filling.stop();
+        end(&mut filling).expect("it was told to");
     }
 }

@@ -450,7 +450,8 @@ impl Inner {
     /// Fills a segment, durably, and slowly enough for the flushes beside it. Stops if the log is closed.
     async fn fill(&self, new: &NewSegment) -> Result<(), Error> {
         let file = new.open_to_fill()?;
-        let filling = Filling::new(new, file, Rc::clone(&self.zeros), self.spare_bytes.get());
+        let first = FlushBuffer::holding(&new.first_block());
+        let filling = Filling::new(new.size, first, file, Rc::clone(&self.zeros), self.spare_bytes.get());
         *self.filling.borrow_mut() = Some(filling);
         // It goes on by itself; this task wants no turn before its end.
         self.chores.set(self.chores.get() - 1);
