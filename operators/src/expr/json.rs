@@ -335,7 +335,9 @@ impl<'a> Iterator for Parts<'a> {
         if self.0.is_empty() {
             return None;
         }
-        let (value, rest) = self.0.split_at(value_end(self.0));
+        // A bracket that closes nothing, in what is no JSON, is passed over like any other sign.
+        let end = if self.0.starts_with(['}', ']']) { 1 } else { value_end(self.0) };
+        let (value, rest) = self.0.split_at(end);
         self.0 = rest.trim_start_matches([',', ':', ' ']);
         Some(value)
     }
@@ -530,6 +532,16 @@ mod tests {
         assert_eq!(member("[]", "a"), None);
         assert_eq!(array_length("[]"), Some(0));
         assert!(has_key(&json, "long") && has_key(a, "x,\"]") && !has_key(a, "b"));
+    }
+
+    #[test]
+    fn what_is_no_json_comes_to_an_end() {
+        for text in ["{}}", "[}]", "{]}}", "[,:]", "{]é}"] {
+            assert!(
+                !has_key(text, "a") && member(text, "a").is_none() && element(text, 99).is_none(),
+                "{text}"
+            );
+        }
     }
 
     /// The results are those of PostgreSQL 15.
