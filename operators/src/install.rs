@@ -140,7 +140,7 @@ impl Dataflow {
                 State::Dropped
             }
         };
-        let reads = inputs(&spec.operator).iter().map(|input| input.index()).collect();
+        let reads = inputs(&spec.operator).map(OperatorId::index).collect();
         self.nodes.push(Node::new(state, reads));
         Ok(())
     }
@@ -162,7 +162,7 @@ impl Dataflow {
         on_the_way[to.index()] = true;
         for index in (0..=to.index()).rev() {
             if on_the_way[index] {
-                inputs(&plan.nodes[index].operator).iter().for_each(|input| on_the_way[input.index()] = true);
+                inputs(&plan.nodes[index].operator).for_each(|input| on_the_way[input.index()] = true);
             }
         }
         let is_closed = |node: &Node| matches!(&node.state, State::Backfill(_, gate) if !gate.is_open());
@@ -264,7 +264,7 @@ fn chooses_for_join(plan: &Plan, map: &MapSpec) -> Result<bool, PlanError> {
 /// The node that reads the output of `id`, if it is the only one.
 fn only_reader(plan: &Plan, id: OperatorId) -> Option<&NodeSpec> {
     let after = &plan.nodes[id.index() + 1..];
-    let mut readers = after.iter().filter(|node| inputs(&node.operator).contains(&id));
+    let mut readers = after.iter().filter(|node| inputs(&node.operator).any(|input| input == id));
     let reader = readers.next()?;
     readers.next().is_none().then_some(reader)
 }
@@ -275,7 +275,7 @@ fn in_operator(error: PlanError, spec: &NodeSpec) -> PlanError {
 
 /// Nobody reads what has been dropped.
 fn check_inputs_live(plan: &Plan, spec: &NodeSpec) -> Result<(), PlanError> {
-    match inputs(&spec.operator).into_iter().find(|input| plan.is_dropped(*input)) {
+    match inputs(&spec.operator).find(|input| plan.is_dropped(*input)) {
         Some(input) => Err(PlanError::invalid(format!("its input {} has been dropped", input.0))),
         None => Ok(()),
     }

@@ -97,7 +97,7 @@ impl Dataflow {
 
     /// A table, the one that it replaces, the one that this replaces, ...
     fn chain(&self, table: TableId) -> impl Iterator<Item = &TableSpec> {
-        let spec = |table: TableId| &self.plan.tables[table.0 as usize];
+        let spec = |table: TableId| self.plan.tables[table.0 as usize].as_ref();
         std::iter::successors(Some(spec(table)), move |at| {
             at.replaced.as_ref().map(|replaced| spec(replaced.table))
         })

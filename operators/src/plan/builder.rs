@@ -21,6 +21,7 @@ use crate::accumulator::Aggregate;
 use crate::error::PlanError;
 use crate::expr::{Expr, col};
 use crate::order::Order;
+use std::sync::Arc;
 
 /// The output of an operator, to be used as an input of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +93,7 @@ impl PlanBuilder {
             .map(|spec| TableSpec { replaced, ..spec })
             .and_then(|spec| check_replaced(&self.plan, &spec).map(|()| spec))
             .map_err(|error| error.in_operator(&format!("table {name:?}")))?;
-        self.plan.tables.push(spec);
+        self.plan.tables.push(Arc::new(spec));
         self.add(Operator::Table(id), &[])
     }
 
@@ -355,7 +356,7 @@ impl PlanBuilder {
         let reads_in_place = source.index() >= self.continued && self.plan.reads_in_place(source, &spec);
         let source = if reads_in_place { source } else { self.way_to(source).map_err(named)? };
         spec.node = OperatorId(self.plan.nodes.len() as u32);
-        self.plan.views.push(spec);
+        self.plan.views.push(Arc::new(spec));
         self.push(Operator::View(ViewInput { input: source, view: id }), &[])?;
         Ok(id)
     }
@@ -390,12 +391,9 @@ impl PlanBuilder {
     /// Drops a table, which no view may need any more. Its name is free again.
     pub fn drop_table(&mut self, name: &str) -> Result<(), PlanError> {
         let node = self.plan.table(name)?.node;
-        let views: Vec<&str> = self
-            .plan
-            .live_views()
-            .filter(|view| self.reads(view.node, node))
-            .map(|view| view.name.as_str())
-            .collect();
+        let reached = self.reached_from(node);
+        let needing = self.plan.live_views().filter(|view| reached[view.node.index()]);
+        let views: Vec<&str> = needing.map(|view| view.name.as_str()).collect();
         if !views.is_empty() {
             let error = PlanError::invalid(format!("it is needed by {}", views.join(", ")));
             return Err(error.in_operator(&format!("table {name:?}")));
@@ -403,8 +401,7 @@ impl PlanBuilder {
         self.drop_node(node);
         // Operators without a view at their end may be left.
         for index in node.index()..self.plan.nodes.len() {
-            let inputs = inputs(&self.plan.nodes[index].operator);
-            if inputs.iter().any(|input| self.plan.is_dropped(*input)) {
+            if inputs(&self.plan.nodes[index].operator).any(|input| self.plan.is_dropped(input)) {
                 self.drop_node(OperatorId(index as u32));
             }
         }
@@ -412,18 +409,18 @@ impl PlanBuilder {
         Ok(())
     }
 
-    /// Whether rows of `from` get to `to`.
-    fn reads(&self, to: OperatorId, from: OperatorId) -> bool {
+    /// Where rows of `from` get to, by node.
+    fn reached_from(&self, from: OperatorId) -> Vec<bool> {
         let mut reached = vec![false; self.plan.nodes.len()];
         reached[from.index()] = true;
         for (index, node) in self.plan.nodes.iter().enumerate() {
-            reached[index] |= inputs(&node.operator).iter().any(|input| reached[input.index()]);
+            reached[index] |= inputs(&node.operator).any(|input| reached[input.index()]);
         }
-        reached[to.index()]
+        reached
     }
 
     fn drop_node(&mut self, id: OperatorId) {
-        let operator = &mut self.plan.nodes[id.index()].operator;
+        let operator = &mut Arc::make_mut(&mut self.plan.nodes[id.index()]).operator;
         *operator = Operator::Dropped(Dropped { was_backfill: matches!(operator, Operator::Backfill(_)) });
     }
 
@@ -440,7 +437,7 @@ impl PlanBuilder {
             };
             let stays = stays || index >= self.continued;
             if stays || is_read[index] {
-                inputs(operator).iter().for_each(|input| is_read[input.index()] = true);
+                inputs(operator).for_each(|input| is_read[input.index()] = true);
             } else if !matches!(operator, Operator::Dropped(_)) {
                 self.drop_node(OperatorId(index as u32));
             }
@@ -469,7 +466,7 @@ impl PlanBuilder {
     fn exchange(&mut self, input: OperatorId, key: Vec<u16>) -> Result<OperatorId, PlanError> {
         let here = Operator::Exchange(ExchangeSpec { input, key });
         let behind = with_inputs(&here, |input| self.backfill_of(input).unwrap_or(input));
-        let serves = |node: &&NodeSpec| match node.id.index() < self.continued {
+        let serves = |node: &&Arc<NodeSpec>| match node.id.index() < self.continued {
             true => node.operator == here && self.is_kept(node.id),
             false => node.operator == behind,
         };
@@ -482,7 +479,10 @@ impl PlanBuilder {
     /// Whether some reader has the rows of an exchange kept by a key.
     fn is_kept(&self, exchange: OperatorId) -> bool {
         let keeps = |operator: &Operator| matches!(operator, Operator::Join(_) | Operator::View(_));
-        self.plan.nodes.iter().any(|node| keeps(&node.operator) && inputs(&node.operator).contains(&exchange))
+        self.plan
+            .nodes
+            .iter()
+            .any(|node| keeps(&node.operator) && inputs(&node.operator).any(|input| input == exchange))
     }
 
     /// The backfill by which this plan reads a stream of the continued one, if it has one.
@@ -538,7 +538,7 @@ impl PlanBuilder {
         let ways = distribution(&self.plan, &self.distributions, &operator);
         debug_assert!(ways.iter().all(|way| is_within(way, &(0..columns.len() as u16).collect::<Vec<_>>())));
         self.distributions.push(ways);
-        self.plan.nodes.push(NodeSpec { id, columns, operator });
+        self.plan.nodes.push(Arc::new(NodeSpec { id, columns, operator }));
         Ok(Stream(id))
     }
 

@@ -31,19 +31,20 @@ pub fn operator_name(operator: &Operator) -> &'static str {
 }
 
 /// The inputs of an operator.
-pub fn inputs(operator: &Operator) -> Vec<OperatorId> {
-    match operator {
-        Operator::Table(_) | Operator::Dropped(_) => Vec::new(),
-        Operator::Filter(spec) => vec![spec.input],
-        Operator::Map(spec) => vec![spec.input],
-        Operator::Join(spec) => vec![spec.left, spec.right],
-        Operator::Aggregate(spec) => vec![spec.input],
-        Operator::Distinct(input) | Operator::Backfill(input) => vec![*input],
-        Operator::Union(inputs) => inputs.clone(),
-        Operator::TopK(spec) => vec![spec.input],
-        Operator::Exchange(spec) => vec![spec.input],
-        Operator::View(spec) => vec![spec.input],
-    }
+pub fn inputs(operator: &Operator) -> impl Iterator<Item = OperatorId> {
+    let (first, second, others): (_, _, &[OperatorId]) = match operator {
+        Operator::Table(_) | Operator::Dropped(_) => (None, None, &[]),
+        Operator::Filter(spec) => (Some(spec.input), None, &[]),
+        Operator::Map(spec) => (Some(spec.input), None, &[]),
+        Operator::Join(spec) => (Some(spec.left), Some(spec.right), &[]),
+        Operator::Aggregate(spec) => (Some(spec.input), None, &[]),
+        Operator::Distinct(input) | Operator::Backfill(input) => (Some(*input), None, &[]),
+        Operator::Union(inputs) => (None, None, inputs),
+        Operator::TopK(spec) => (Some(spec.input), None, &[]),
+        Operator::Exchange(spec) => (Some(spec.input), None, &[]),
+        Operator::View(spec) => (Some(spec.input), None, &[]),
+    };
+    first.into_iter().chain(second).chain(others.iter().copied())
 }
 
 /// The same operator, with each of its inputs changed.

@@ -6,6 +6,7 @@
 
 use super::{Dropped, NodeSpec, Operator, Plan, TableSpec, ViewSpec};
 use crate::error::PlanError;
+use std::sync::Arc;
 
 /// What a plan has beyond an earlier one.
 #[derive(Debug, Clone, Default, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -43,13 +44,13 @@ impl Extension {
     pub fn of(before: &Plan, after: &Plan) -> Result<Self, PlanError> {
         let changed = || PlanError::invalid("it changes what is installed").in_operator("plan");
         let continues = after.nodes.len() >= before.nodes.len()
-            && after.tables.starts_with(&before.tables)
-            && after.views.starts_with(&before.views);
+            && begins_with(&after.tables, &before.tables)
+            && begins_with(&after.views, &before.views);
         if !continues {
             return Err(changed());
         }
         let mut dropped = Vec::new();
-        for (old, new) in before.nodes.iter().zip(&after.nodes).filter(|(old, new)| old != new) {
+        for (old, new) in before.nodes.iter().zip(&after.nodes).filter(|(old, new)| !is_same(old, new)) {
             match &new.operator {
                 Operator::Dropped(how) if old.id == new.id && old.columns == new.columns => {
                     dropped.push(DroppedNode { node: new.id.0, dropped: *how });
@@ -62,9 +63,9 @@ impl Extension {
             tables_before: before.tables.len() as u32,
             nodes_before: before.nodes.len() as u32,
             views_before: before.views.len() as u32,
-            tables: after.tables[before.tables.len()..].to_vec(),
-            nodes: after.nodes[before.nodes.len()..].to_vec(),
-            views: after.views[before.views.len()..].to_vec(),
+            tables: beyond(&after.tables, &before.tables),
+            nodes: beyond(&after.nodes, &before.nodes),
+            views: beyond(&after.views, &before.views),
         })
     }
 
@@ -91,11 +92,12 @@ impl Extension {
             && plan.nodes.len() == self.nodes_before as usize
             && plan.views.len() == self.views_before as usize;
         fits.then(|| {
-            plan.tables.extend_from_slice(&self.tables);
-            plan.nodes.extend_from_slice(&self.nodes);
-            plan.views.extend_from_slice(&self.views);
+            plan.tables.extend(self.tables.iter().cloned().map(Arc::new));
+            plan.nodes.extend(self.nodes.iter().cloned().map(Arc::new));
+            plan.views.extend(self.views.iter().cloned().map(Arc::new));
             let replace = |DroppedNode { node, dropped }: &DroppedNode| {
-                std::mem::replace(&mut plan.nodes[*node as usize].operator, Operator::Dropped(*dropped))
+                let node = Arc::make_mut(&mut plan.nodes[*node as usize]);
+                std::mem::replace(&mut node.operator, Operator::Dropped(*dropped))
             };
             self.dropped.iter().map(replace).collect()
         })
@@ -107,9 +109,22 @@ impl Extension {
         plan.nodes.truncate(self.nodes_before as usize);
         plan.views.truncate(self.views_before as usize);
         for (DroppedNode { node, .. }, operator) in self.dropped.iter().zip(before) {
-            plan.nodes[*node as usize].operator = operator;
+            Arc::make_mut(&mut plan.nodes[*node as usize]).operator = operator;
         }
     }
+}
+
+/// Equal; most of what two plans have in common they share.
+fn is_same<T: PartialEq>(one: &Arc<T>, other: &Arc<T>) -> bool {
+    Arc::ptr_eq(one, other) || one == other
+}
+
+fn begins_with<T: PartialEq>(all: &[Arc<T>], first: &[Arc<T>]) -> bool {
+    all.len() >= first.len() && all.iter().zip(first).all(|(one, other)| is_same(one, other))
+}
+
+fn beyond<T: Clone>(after: &[Arc<T>], before: &[Arc<T>]) -> Vec<T> {
+    after[before.len()..].iter().map(|spec| spec.as_ref().clone()).collect()
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::expr::Expr;
 use crate::hash::KeyColumns;
 use crate::order::Order;
 use crate::value::Type;
+use std::sync::Arc;
 
 /// Names a table of a plan.
 #[derive(
@@ -113,15 +114,16 @@ pub fn column_index(columns: &[Column], name: &str) -> Result<usize, PlanError> 
         .ok_or_else(|| PlanError::unknown_column(name, columns))
 }
 
-/// A graph of operators from tables to views.
+/// A graph of operators from tables to views. Plans that continue one another share what they have in common, so that a copy costs
+/// little however much is defined.
 #[derive(Debug, Clone, Default, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Plan {
     /// The tables, dropped ones too; a [`TableId`] is an index here.
-    pub tables: Vec<TableSpec>,
+    pub tables: Vec<Arc<TableSpec>>,
     /// All operators; an [`OperatorId`] is an index here.
-    pub nodes: Vec<NodeSpec>,
+    pub nodes: Vec<Arc<NodeSpec>>,
     /// The views, dropped ones too; a [`ViewId`] is an index here.
-    pub views: Vec<ViewSpec>,
+    pub views: Vec<Arc<ViewSpec>>,
 }
 
 impl Plan {
@@ -143,12 +145,12 @@ impl Plan {
 
     /// The tables that have not been dropped.
     pub fn live_tables(&self) -> impl Iterator<Item = &TableSpec> {
-        self.tables.iter().filter(|table| !self.is_dropped(table.node))
+        self.tables.iter().map(Arc::as_ref).filter(|table| !self.is_dropped(table.node))
     }
 
     /// The views that have not been dropped.
     pub fn live_views(&self) -> impl Iterator<Item = &ViewSpec> {
-        self.views.iter().filter(|view| !self.is_dropped(view.node))
+        self.views.iter().map(Arc::as_ref).filter(|view| !self.is_dropped(view.node))
     }
 
     /// Whether an operator has been dropped.

@@ -28,7 +28,7 @@ impl Plan {
             {
                 return true;
             }
-            for (input, more) in inputs(operator).into_iter().zip(self.needed_of(operator, &asked)) {
+            for (input, more) in inputs(operator).zip(self.needed_of(operator, &asked)) {
                 let before = needed[input.index()].get_or_insert_with(|| vec![false; more.len()]);
                 before.iter_mut().zip(more).for_each(|(is_needed, more)| *is_needed |= more);
             }

@@ -16,12 +16,12 @@ pub struct Reach {
 impl Plan {
     /// How far a view is from the tables; none if there is no such view. A view that was dropped has no way.
     pub fn reach(&self, view: ViewId) -> Option<Reach> {
-        let view = self.views.get(view.0 as usize)?.node.index();
-        let mut reaches: Vec<Reach> = Vec::with_capacity(view + 1);
+        let on_the_way = self.way_to(view)?;
+        let mut reaches = vec![Reach::default(); on_the_way.len()];
         let mut gates = 0;
-        for node in &self.nodes[..=view] {
+        for (index, node) in self.nodes[..on_the_way.len()].iter().enumerate() {
             let mut reach = Reach::default();
-            for input in inputs(&node.operator) {
+            for input in inputs(&node.operator).take_while(|_| on_the_way[index]) {
                 let before = reaches[input.index()];
                 reach.rounds = reach.rounds.max(before.rounds);
                 reach.ticks = reach.ticks.max(before.ticks);
@@ -36,7 +36,7 @@ impl Plan {
                 Operator::Dropped(Dropped { was_backfill: true }) => gates += 1,
                 _ => {}
             }
-            reaches.push(reach);
+            reaches[index] = reach;
         }
         reaches.pop()
     }
@@ -44,14 +44,7 @@ impl Plan {
     /// The gates on the ways to a view, each by how many gates were installed before it, dropped ones too; none if there is no
     /// such view.
     pub fn gates(&self, view: ViewId) -> Option<Vec<u64>> {
-        let view = self.views.get(view.0 as usize)?.node.index();
-        let mut on_the_way = vec![false; view + 1];
-        on_the_way[view] = true;
-        for index in (0..=view).rev() {
-            if on_the_way[index] {
-                inputs(&self.nodes[index].operator).iter().for_each(|input| on_the_way[input.index()] = true);
-            }
-        }
+        let on_the_way = self.way_to(view)?;
         let (mut gates, mut count) = (Vec::new(), 0);
         for (node, on_the_way) in self.nodes.iter().zip(on_the_way) {
             match &node.operator {
@@ -66,6 +59,19 @@ impl Plan {
             }
         }
         Some(gates)
+    }
+
+    /// Which of the nodes as far as that of a view are on the ways to it.
+    fn way_to(&self, view: ViewId) -> Option<Vec<bool>> {
+        let view = self.views.get(view.0 as usize)?.node.index();
+        let mut on_the_way = vec![false; view + 1];
+        on_the_way[view] = true;
+        for index in (0..=view).rev() {
+            if on_the_way[index] {
+                inputs(&self.nodes[index].operator).for_each(|input| on_the_way[input.index()] = true);
+            }
+        }
+        Some(on_the_way)
     }
 }
 

@@ -7,6 +7,7 @@ use operators::{
     Dataflow, JoinKind, OperatorId, Plan, PlanBuilder, PlanError, Stream, TableId, Type, WriteKind, asc,
     column,
 };
+use std::sync::Arc;
 
 fn builder() -> (PlanBuilder, Stream, Stream) {
     let mut p = PlanBuilder::new();
@@ -187,7 +188,8 @@ fn a_later_plan_adds_to_an_earlier_one() -> Result<(), PlanError> {
     let third = p.build()?;
     assert_eq!(shape(&third), "table table view table view backfill view");
     let mut unsound = third;
-    unsound.nodes[6].operator = match &unsound.nodes[6].operator {
+    let view = Arc::make_mut(&mut unsound.nodes[6]);
+    view.operator = match &view.operator {
         Operator::View(spec) => Operator::View(ViewInput { input: OperatorId(0), ..spec.clone() }),
         other => unreachable!("{other:?} is no view"),
     };
@@ -210,12 +212,12 @@ fn a_plan_from_elsewhere_is_checked() -> Result<(), PlanError> {
         change(&mut plan);
         Dataflow::new(0, 1).install(&plan).expect_err("it is not sound").to_string()
     };
-    let message = refused(|plan| plan.nodes[2].columns[0].ty = Type::Int);
+    let message = refused(|plan| Arc::make_mut(&mut plan.nodes[2]).columns[0].ty = Type::Int);
     assert_eq!(message, "map (operator 2): its columns or its name do not follow from its inputs");
     let message = refused(|plan| plan.nodes.swap(2, 3));
     assert_eq!(message, "exchange (operator 3): it stands at place 2");
     let message = refused(|plan| {
-        if let Operator::Exchange(spec) = &mut plan.nodes[3].operator {
+        if let Operator::Exchange(spec) = &mut Arc::make_mut(&mut plan.nodes[3]).operator {
             spec.key = vec![7];
         }
     });

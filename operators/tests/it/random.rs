@@ -30,7 +30,10 @@ pub fn plan(random: &mut fastrand::Rng, steps: usize) -> Result<Plan, PlanError>
 
 /// The tables that have replaced the `original` one, one after another, with that itself.
 fn chain(plan: &Plan, original: u32) -> impl Iterator<Item = &TableSpec> {
-    plan.tables.iter().filter(move |table| plan.original(table.id) == TableId(original))
+    plan.tables
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(move |table: &&TableSpec| plan.original(table.id) == TableId(original))
 }
 
 /// The table that has the rows of the `original` one now.
@@ -341,7 +344,7 @@ impl Model {
             let rows = table.into_iter().flat_map(|table| table.values());
             rows.map(|row| (with_columns(spec, row, spec.columns.len(), &[]), 1)).collect()
         };
-        plan.tables.iter().map(rows).collect()
+        plan.tables.iter().map(|spec| rows(spec)).collect()
     }
 }
 

@@ -13,6 +13,7 @@
 
 #![deny(unsafe_code)]
 
+use operators::plan::Extension;
 use operators::{Datum, PlanBuilder, RowBuilder, Rows, Type, WriteKind, column};
 use runtime::front::{Definition, Front};
 use runtime::live::{DefinitionPoint, FrontCommand, Options, Supervisor, live_with_supervisor, shard_main};
@@ -108,7 +109,8 @@ fn define_and_die(folder: &Path, name: &OsString) -> Result<(), Box<dyn Error>> 
     let mut front = Front::connect(folder)?;
     let mut builder = PlanBuilder::extend(front.plan().clone());
     builder.table(name.to_str().unwrap_or_default(), &[column("id", Type::Int)], &["id"])?;
-    let definition = Definition { after: front.catalogue_entry(), plan: builder.build()?, note: Vec::new() };
+    let extension = Extension::between(front.plan(), &builder.build()?);
+    let definition = Definition { after: front.catalogue_entry(), extension, note: Vec::new() };
     front.define(definition)?;
     std::process::abort()
 }

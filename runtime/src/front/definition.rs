@@ -9,7 +9,6 @@ use crate::catalogue::{CatalogueEntry, ENTRY_BYTES_MAX};
 use crate::live::definition::{Answer, request};
 use crate::live::layout;
 use crate::message::Refusal;
-use operators::Plan;
 use operators::plan::Extension;
 use std::io::Write;
 use std::ops::Range;
@@ -23,8 +22,8 @@ const WAITING_MAX: usize = 16;
 pub struct Definition {
     /// The entry that the plan was made on: [`Front::catalogue_entry`].
     pub after: u64,
-    /// The whole plan as it shall be; it continues that of [`Front::plan`].
-    pub plan: Plan,
+    /// What the plan shall have beyond that of [`Front::plan`]: [`Extension::between`] them.
+    pub extension: Extension,
     /// Kept beside it for [`Front::refresh_catalogue`]; the engine does not look into it.
     pub note: Vec<u8>,
 }
@@ -81,18 +80,15 @@ impl Front {
     /// It stays if this front dies meanwhile.
     ///
     /// # Errors
-    /// [`FrontError::Busy`] while too many are under way, [`FrontError::Invalid`] if the plan does not continue [`Front::plan`]
-    /// or is too large.
+    /// [`FrontError::Busy`] while too many are under way, [`FrontError::Invalid`] if it is too large.
     pub fn define(&mut self, definition: Definition) -> Result<RequestId, FrontError> {
         if self.definitions.waiting.len() >= WAITING_MAX {
             return Err(FrontError::Busy);
         }
-        let Definition { after, plan, note } = definition;
+        let Definition { after, extension, note } = definition;
         if after != self.plan_entry {
             return Ok(self.refuse_as_stale());
         }
-        let extension =
-            Extension::of(&self.plan, &plan).map_err(|error| FrontError::Invalid(error.to_string()))?;
         let bytes = CatalogueEntry { extension, note }.to_bytes();
         if bytes.len() > ENTRY_BYTES_MAX {
             let message = format!("a definition must not take more than {ENTRY_BYTES_MAX} bytes");
@@ -158,7 +154,7 @@ impl Front {
             self.plan_entry += 1;
         }
         if self.plan_entry > before {
-            self.views = KnownView::all(&self.plan);
+            KnownView::add(&mut self.views, &self.plan);
         }
         Ok(())
     }

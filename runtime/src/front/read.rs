@@ -41,15 +41,14 @@ pub(super) struct KnownView {
 }
 
 impl KnownView {
-    /// All views of a plan.
-    pub(super) fn all(plan: &Plan) -> Vec<KnownView> {
-        let known = |view: &operators::plan::ViewSpec| KnownView {
+    /// Adds the views that a plan has beyond the known ones, of which nothing changes any more.
+    pub(super) fn add(known: &mut Vec<KnownView>, plan: &Plan) {
+        known.extend(plan.views[known.len()..].iter().map(|view| KnownView {
             name: view.name.clone(),
             key_schema: view.key_schema(),
             spread: view.spread_columns().of_key_row(),
             reach: plan.reach(view.id).expect("it is a view of the plan"),
-        };
-        plan.views.iter().map(known).collect()
+        }));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Definitions: fronts change the catalogue, and are killed, overtaken or mad while they do.
 
 use crate::database::*;
+use operators::plan::Extension;
 use operators::{Datum, Plan, PlanBuilder, RowBuilder, Rows, Type, asc, column};
 use runtime::ShardId;
 use runtime::front::{Definition, Front, FrontError, Outcome, Token};
@@ -21,8 +22,8 @@ fn with_table(plan: &Plan, name: &str) -> Plan {
 }
 
 fn table(front: &Front, name: &str) -> Definition {
-    let plan = with_table(front.plan(), name);
-    Definition { after: front.catalogue_entry(), plan, note: name.into() }
+    let extension = Extension::between(front.plan(), &with_table(front.plan(), name));
+    Definition { after: front.catalogue_entry(), extension, note: name.into() }
 }
 
 fn notes(front: &mut Front) -> Vec<String> {
@@ -192,7 +193,8 @@ fn with_votes(folder: &Folder) -> Client {
 fn define(front: &mut Front, plan: Plan) -> u64 {
     front.refresh_plan().expect("reads");
     let after = front.catalogue_entry();
-    let entry = front.define_wait(Definition { after, plan, note: Vec::new() }).expect("is defined");
+    let extension = Extension::between(front.plan(), &plan);
+    let entry = front.define_wait(Definition { after, extension, note: Vec::new() }).expect("is defined");
     front.refresh_plan().expect("reads");
     entry
 }

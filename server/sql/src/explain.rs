@@ -365,7 +365,7 @@ impl Words<'_> {
     pub(crate) fn inputs(&self, id: OperatorId) -> Vec<OperatorId> {
         match self.read_as(id) {
             Some(_) => Vec::new(),
-            None => inputs(&self.node(id).operator),
+            None => inputs(&self.node(id).operator).collect(),
         }
     }
 

@@ -149,7 +149,7 @@ impl Feed {
 
 /// The conditions of the filters through which all rows of `from` go first.
 fn conditions_behind(plan: &Plan, from: OperatorId) -> Vec<Expr> {
-    let mut readers = plan.nodes.iter().filter(|node| inputs(&node.operator).contains(&from));
+    let mut readers = plan.nodes.iter().filter(|node| inputs(&node.operator).any(|input| input == from));
     match (readers.next().map(|node| &node.operator), readers.next()) {
         (Some(Operator::Filter(filter)), None) => match &filter.predicate {
             Expr::And(list) => list.clone(),

@@ -7,6 +7,8 @@
 //! Rows that the query's conditions on one relation rule out are dropped before they are fed. Where these conditions name
 //! a key of the relation, or a range of one, its rows are looked up rather than scanned.
 
+use std::sync::Arc;
+
 use crate::catalog::Catalog;
 use crate::error::{Result, SqlError};
 use crate::evaluate::{Cell, Context, check_parameters, no_value};
@@ -328,7 +330,7 @@ fn with_parameters(plan: &Plan, context: &Context<'_>) -> Result<Plan> {
     };
     let mut plan = plan.clone();
     for at in 0..plan.nodes.len() {
-        let node = &mut plan.nodes[at];
+        let node = Arc::make_mut(&mut plan.nodes[at]);
         match &mut node.operator {
             Operator::Filter(spec) => spec.predicate = spec.predicate.with_parameters(&value),
             Operator::Map(spec) => {
@@ -342,9 +344,9 @@ fn with_parameters(plan: &Plan, context: &Context<'_>) -> Result<Plan> {
         let operator = node.operator.clone();
         let columns = output_columns(&plan, &operator, &names)?;
         if let Operator::View(spec) = &operator {
-            plan.views[spec.view.0 as usize].columns.clone_from(&columns);
+            Arc::make_mut(&mut plan.views[spec.view.0 as usize]).columns.clone_from(&columns);
         }
-        plan.nodes[at].columns = columns;
+        Arc::make_mut(&mut plan.nodes[at]).columns = columns;
     }
     Ok(plan)
 }

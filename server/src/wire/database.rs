@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
+use operators::plan::Extension;
 use runtime::front::{Definition, Front};
 use runtime::message::Refusal;
 use sql::{Catalog, Entry, Numbers, SqlError};
@@ -99,7 +100,8 @@ impl Database {
         let note = rkyv::to_bytes::<rkyv::rancor::Error>(entry)
             .map_err(|error| SqlError::new("XX000", error.to_string()))?
             .to_vec();
-        let definition = Definition { after: self.version.get(), plan: after.plan().clone(), note };
+        let extension = Extension::between(self.catalog.borrow().plan(), after.plan());
+        let definition = Definition { after: self.version.get(), extension, note };
         let ticket = self.pump.define(&definition).await.map_err(|error| request_error(&error))?;
         match ticket.answer().await {
             Ok(_) => {
