@@ -8,7 +8,8 @@ use crate::catalog::Catalog;
 use crate::define::Definition;
 use crate::error::{Result, SqlError};
 use crate::names::{fold, object_name, unqualified};
-use crate::statement::{Bound, Session};
+use crate::session::Session;
+use crate::statement::Bound;
 use sqlparser::ast::{
     CreateExtension, Grant, GrantObjects, Grantee, GranteeName, GranteesType, Lock, ObjectName, SchemaName,
     Statement,

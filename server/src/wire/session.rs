@@ -137,7 +137,7 @@ impl Session {
         };
         match done {
             // What is wrong with a statement ends the statement; only a broken stream ends the connection.
-            Err(End::Fatal(error)) if error.sqlstate != "57P01" => self.fail(io, kind, &error).await,
+            Err(End::Fatal(error)) => self.fail(io, kind, &error).await,
             other => other,
         }
     }

@@ -4,6 +4,7 @@
 //! What Sakia has none of (functions, triggers, policies, ...) are tables without rows. Numbers of objects (oid) are those
 //! of the engine's views, which are never given twice, from 16384 on.
 
+pub(crate) mod oid;
 mod pg;
 pub(crate) mod rewrite;
 mod schema;

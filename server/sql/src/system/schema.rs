@@ -56,7 +56,7 @@ fn views(catalog: &Catalog) -> Made {
         ("table_catalog", T, |_| t(OWNER_NAME)),
         ("table_schema", T, |_| t("public")),
         ("table_name", T, |object| t(object.name.as_str())),
-        ("view_definition", T, |object| t(super::rewrite::view_text(object))),
+        ("view_definition", T, |object| t(super::oid::view_text(object))),
     ];
     made(columns, listed(catalog).filter(|object| object.table().is_none()))
 }

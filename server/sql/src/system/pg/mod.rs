@@ -199,7 +199,7 @@ fn pg_indexes(catalog: &Catalog) -> Made {
         ("tablename", T, |(object, _)| t(object.name.as_str())),
         ("indexname", T, |(object, path)| t(index_name(object, path))),
         ("tablespace", T, |_| Null),
-        ("indexdef", T, |(object, path)| t(super::rewrite::index_text(object, path))),
+        ("indexdef", T, |(object, path)| t(super::oid::index_text(object, path))),
     ];
     made(columns, indexes(catalog))
 }
@@ -209,7 +209,7 @@ fn views(catalog: &Catalog, kind: &'static str, name: &'static str) -> Made {
     let columns: &[Column<&Object>] = &[
         ("schemaname", T, |_| t("public")),
         (name, T, |object| t(object.name.as_str())),
-        ("definition", T, |object| t(super::rewrite::view_text(object))),
+        ("definition", T, |object| t(super::oid::view_text(object))),
     ];
     made(columns, of_kind(catalog, kind))
 }
