@@ -13,7 +13,8 @@
 //! **Alone.** The folder's lock keeps living processes apart. It does not keep out writes of a dead one: io_uring
 //! requests outlive their process and land later. They hold the open file they go through, and with it the lock on
 //! that segment; so after the folder's lock, the lock of every live segment is waited for, and only then is anything read.
-//! Files that the manifest does not name are never used, only removed; late writes into those go nowhere.
+//! Files that the manifest does not name are removed; late writes into those go nowhere. Only the one that was being prepared
+//! is used again, filled anew, if nobody has its lock.
 //!
 //! **Prepared.** A segment becomes live after its zeros and its name are durable: it is created, filled, synced, and only
 //! then adopted. That is a good 64 MiB of writing, so a live writer fills it a little at a time, beside its flushes.
@@ -295,25 +296,43 @@ pub(crate) struct NewSegment {
 }
 
 impl NewSegment {
-    /// Makes the file, with its room reserved. What a dead process was preparing under this name goes: its last writes may
-    /// still be in flight, and in the file that they go to they would land over what is written later.
+    /// Makes the file, with its room reserved.
     fn create(&self) -> Result<(), Error> {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", &self.path, error));
-            }
-            _ => {}
-        }
-        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path);
-        created
-            .and_then(|file| os::allocate(&file, self.size))
-            .map_err(|error| Error::io("prepare", &self.path, error))
+        let created = || -> io::Result<()> {
+            let file = match self.left_behind()? {
+                Some(file) => file,
+                None => OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path)?,
+            };
+            os::allocate(&file, self.size)
+        };
+        created().map_err(|error| Error::io("prepare", &self.path, error))
     }
 
-    /// Opens it to be filled, without the cache of the kernel.
+    /// The file that a dead process was preparing under this name. It is filled anew: to remove it would be simpler, but the
+    /// discarding of its blocks can hold up all flushes of all shards for tens of milliseconds. Only where it does not fit, or some
+    /// of its zeros are still on their way and would land over what is written later, it has to go.
+    fn left_behind(&self) -> io::Result<Option<File>> {
+        let file = match OpenOptions::new().write(true).open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if file.metadata()?.len() <= self.size && os::try_lock(&file)? {
+            return Ok(Some(file));
+        }
+        fs::remove_file(&self.path)?;
+        Ok(None)
+    }
+
+    /// Opens it to be filled, without the cache of the kernel, and locked as long as a write through it is on its way.
     pub(crate) fn open_to_fill(&self) -> Result<File, Error> {
-        open_direct(OpenOptions::new().write(true), &self.path, 0)
-            .map_err(|error| Error::io("prepare", &self.path, error))
+        let file = open_direct(OpenOptions::new().write(true), &self.path, 0)
+            .map_err(|error| Error::io("prepare", &self.path, error))?;
+        match os::try_lock(&file) {
+            Ok(true) => Ok(file),
+            Ok(false) => Err(Error::InUse { path: self.path.clone(), waited_ms: 0 }),
+            Err(error) => Err(Error::io("lock", &self.path, error)),
+        }
     }
 
     /// What the segment starts with; all the rest is zero.

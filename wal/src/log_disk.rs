@@ -48,6 +48,9 @@ use crate::segment::SegmentId;
 const NO_ROOM_RETRY: Duration = Duration::from_millis(100);
 /// How long chores wait for their next turn: long beside the turn, short beside what they wait for by themselves.
 const CHORES_PAUSE: Duration = Duration::from_micros(100);
+/// How often, and how long, a lock is tried that this process itself has just let go of.
+const LOCK_RETRY: Duration = Duration::from_millis(1);
+const LOCK_DEADLINE: Duration = Duration::from_secs(10);
 /// Long enough for the timer not to have expired when it is first looked at, short enough not to be felt.
 const TURN: Duration = Duration::from_nanos(300);
 
@@ -423,7 +426,7 @@ impl Inner {
         let new = created.await?;
         let filled = self.fill(&new).await;
         if self.closing.get() {
-            // Nobody knows the file: whoever opens the log next removes it.
+            // Nobody knows the file: whoever opens the log next fills it anew.
             return Ok(None);
         }
         let size = new.size;
@@ -492,9 +495,14 @@ async fn open_segment(folder: &Path, id: SegmentId) -> Result<DmaFile, Error> {
     let path = folder.join(id.file_name());
     let opened = OpenOptions::new().read(true).write(true).custom_flags(libc::O_DSYNC).dma_open(&path).await;
     let file = opened.map_err(|error| Error::io("open", &path, error.into()))?;
-    match os::try_lock(&file) {
-        Ok(true) => Ok(file),
-        Ok(false) => Err(Error::InUse { path, waited_ms: 0 }),
-        Err(error) => Err(Error::io("lock", &path, error)),
+    let begin = Instant::now();
+    while !os::try_lock(&file).map_err(|error| Error::io("lock", &path, error))? {
+        // Who has just filled it has closed it, but the kernel may let go of it a little later.
+        if begin.elapsed() >= LOCK_DEADLINE {
+            let waited_ms = u64::try_from(LOCK_DEADLINE.as_millis()).unwrap_or(u64::MAX);
+            return Err(Error::InUse { path, waited_ms });
+        }
+        glommio::timer::sleep(LOCK_RETRY).await;
     }
+    Ok(file)
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::future::Future;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -230,22 +230,40 @@ fn the_writer_holds_the_segments_own_lock() {
 }
 
 #[test]
-fn a_segment_left_half_prepared_is_made_anew() {
+fn a_segment_left_half_prepared_is_filled_anew() {
+    let parent = folder();
+    let options = options(parent.path());
+    drop(LogFolder::open(&options).expect("created"));
+    let path = parent.path().join("log/00000002.segment");
+    fs::write(&path, [0xff; 8 << 10]).expect("writable");
+    let left = fs::metadata(&path).expect("it exists").ino();
+    check_goes_on(&options, || {});
+    assert_eq!(fs::metadata(&path).expect("it exists").ino(), left);
+}
+
+#[test]
+fn a_segment_left_half_prepared_with_writes_on_their_way_is_made_anew() {
     let parent = folder();
     let options = options(parent.path());
     drop(LogFolder::open(&options).expect("created"));
     let path = parent.path().join("log/00000002.segment");
     fs::write(&path, "half").expect("writable");
-    // Somebody may still write to it.
     let old = fs::File::options().write(true).open(&path).expect("it exists");
-    let mut log = SyncLog::open(&options).expect("it is not live");
+    old.lock().expect("nobody has it");
+    check_goes_on(&options, || old.write_all_at(&[0xff; 8 << 10], 0).expect("it is still open"));
+    assert_ne!(fs::metadata(&path).expect("it exists").ino(), old.metadata().expect("it is open").ino());
+}
+
+/// Appends more than the first segment holds, and reads it again after `late` has happened.
+fn check_goes_on(options: &Options, late: impl FnOnce()) {
+    let mut log = SyncLog::open(options).expect("the second segment is not live");
     let payloads: Vec<Vec<u8>> = (0..40).map(|byte| vec![byte; 100 << 10]).collect();
     for payload in &payloads {
         log.append(RecordKind(1), payload).expect("appended");
     }
-    old.write_all_at(&[0xff; 8 << 10], 0).expect("it is still open");
+    late();
     drop(log);
-    let records = SyncLog::open(&options).expect("opens").records().expect("reads");
+    let records = SyncLog::open(options).expect("opens").records().expect("reads");
     assert_eq!(records.into_iter().map(|record| record.payload).collect::<Vec<_>>(), payloads);
 }
 
