@@ -11,7 +11,7 @@ use crate::engine;
 use crate::error::Error;
 use crate::folder::DataFolder;
 use crate::report::Size;
-use crate::vote::fill;
+use crate::vote::fill::{self, Filling};
 use crate::vote::front::FrontPort;
 use crate::vote::stories;
 use crate::vote::workload::{self, Names};
@@ -23,6 +23,8 @@ const ROWS_SMALL: u64 = 10_000;
 const VIEWS_LARGE: u32 = 20;
 /// Stories that the votes are for.
 const STORIES: u32 = 10_000;
+/// Votes issued together.
+const BATCH: u32 = 2_000;
 
 /// What `bench clock` found.
 #[derive(Debug, Serialize)]
@@ -81,7 +83,8 @@ fn measure(folder: &DataFolder, shards: u16, views: u32, rows: u64) -> Result<Cl
     let supervisor = engine::start(&path, shards, plan, true)?;
     let mut port = FrontPort::connect(&path)?;
     stories::load(&mut port, &names, &owners, shards, 1)?;
-    let filled = fill::fill(&mut port, &names, &Zipf::new(STORIES, 1.0), STORIES, shards, rows, 1)?;
+    let filling = Filling { stories: STORIES, shards, votes: rows, batch: BATCH, seed: 1 };
+    let filled = fill::fill(&mut port, &names, &Zipf::new(STORIES, 1.0), filling)?;
     // Counts are right when all messages have been sent and consumed.
     let verified = stories::verify(&mut port, &names, &owners, shards, &filled.tally)?;
     drop(port);

@@ -53,7 +53,7 @@ pub fn kill_shards(
         let known = supervisor.recoveries().len();
         lost.add(&Counters::of_shard(supervisor, shard));
         let at_ns = shared.now_ns();
-        shared.windows.open(shard, at_ns);
+        shared.windows.open(shard);
         kill(supervisor, shard, signal)?;
         let kill = wait_recovered(supervisor, shard, known)?;
         shared.windows.close(shard, shared.now_ns());
@@ -79,7 +79,7 @@ pub fn kill_everything(
     let mut next_ns = schedule.start_ns + schedule.every.as_nanos() as u64;
     while wait_until(shared, next_ns) {
         let at_ns = shared.now_ns();
-        (0..shared.shards).for_each(|shard| shared.windows.open(ShardId(shard), at_ns));
+        (0..shared.shards).for_each(|shard| shared.windows.open(ShardId(shard)));
         host.kill_and_restart()?;
         drop(engine::connect(folder)?);
         let back_ns = shared.now_ns();

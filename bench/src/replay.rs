@@ -14,7 +14,7 @@ use crate::engine;
 use crate::error::Error;
 use crate::folder::DataFolder;
 use crate::report::Kill;
-use crate::vote::fill;
+use crate::vote::fill::{self, Filling};
 use crate::vote::front::FrontPort;
 use crate::vote::stories;
 use crate::vote::workload::{self, Names};
@@ -48,7 +48,9 @@ pub fn run(arguments: &cli::Replay) -> Result<bool, Error> {
     let mut port = FrontPort::connect(&path)?;
     stories::load(&mut port, &names, &owners, shards, load.seed)?;
     let zipf = Zipf::new(load.stories, load.skew);
-    let filled = fill::fill(&mut port, &names, &zipf, load.stories, shards, arguments.votes, load.seed)?;
+    let filling =
+        Filling { stories: load.stories, shards, votes: arguments.votes, batch: load.batch, seed: load.seed };
+    let filled = fill::fill(&mut port, &names, &zipf, filling)?;
 
     let mut kills = Vec::new();
     for _ in 0..arguments.kills {

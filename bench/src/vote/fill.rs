@@ -10,8 +10,6 @@ use crate::vote::port::{Outcome, Port};
 use crate::vote::workload::{Names, RowWriter, story_of};
 use crate::zipf::Zipf;
 
-/// Votes of one message.
-const VOTES_PER_MESSAGE: u32 = 1_000;
 /// Votes sent between two waits for all answers.
 const VOTES_PER_ROUND: u64 = 200_000;
 
@@ -24,37 +22,40 @@ pub struct Filled {
     pub owned: Vec<u64>,
 }
 
-/// Casts `votes` votes and waits for all acknowledgements.
-pub fn fill(
-    port: &mut impl Port,
-    names: &Names,
-    zipf: &Zipf,
-    stories: u32,
-    shards: u16,
-    votes: u64,
-    seed: u64,
-) -> Result<Filled, Error> {
+/// What is to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Filling {
+    /// How many stories there are.
+    pub stories: u32,
+    /// How many shards there are.
+    pub shards: u16,
+    /// How many votes are cast.
+    pub votes: u64,
+    /// Votes issued together; they go out as one message per shard.
+    pub batch: u32,
+    /// Seed of the stories that are picked.
+    pub seed: u64,
+}
+
+/// Casts the votes and waits for all acknowledgements.
+pub fn fill(port: &mut impl Port, names: &Names, zipf: &Zipf, filling: Filling) -> Result<Filled, Error> {
+    let Filling { stories, shards, votes, batch, seed } = filling;
     let (mut rng, mut writer, mut lanes) = (Rng::with_seed(seed), RowWriter::new(shards), Lanes::new(shards));
     let mut filled = Filled { tally: Tally::new(stories), owned: vec![0; usize::from(shards)] };
+    let mut open: Vec<_> = (0..shards).map(|_| lanes.buffer()).collect();
     let mut failure = None;
     let mut user = 0;
     while user < votes && failure.is_none() {
-        let mut open: Vec<_> = (0..shards).map(|_| lanes.buffer()).collect();
         let round_end = votes.min(user + VOTES_PER_ROUND);
         while user < round_end {
-            user += 1;
-            let (owner, row) = writer.vote(zipf.pick(&mut rng), user as i64);
-            let rows = &mut open[usize::from(owner.0)];
-            rows.push(row);
-            if rows.count == VOTES_PER_MESSAGE {
-                let full = std::mem::replace(rows, lanes.buffer());
-                lanes.push(message(owner, full));
+            for _ in 0..u64::from(batch).min(round_end - user) {
+                user += 1;
+                let (owner, row) = writer.vote(zipf.pick(&mut rng), user as i64);
+                open[usize::from(owner.0)].push(row);
             }
-        }
-        for (shard, rows) in open.into_iter().enumerate() {
-            match rows.is_empty() {
-                true => lanes.recycle(rows),
-                false => lanes.push(message(ShardId(shard as u16), rows)),
+            for (shard, rows) in open.iter_mut().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+                let rows = std::mem::replace(rows, lanes.buffer());
+                lanes.push(message(ShardId(shard as u16), rows));
             }
         }
         lanes.drain(port, names, |message, outcome| match outcome {
@@ -86,7 +87,8 @@ mod tests {
     fn every_vote_is_cast_and_tallied() {
         let mut fake = Fake::new(2);
         let names = Names { stories: TableId(0), votes: TableId(1), view: ViewId(0) };
-        let filled = fill(&mut fake, &names, &Zipf::new(50, 1.0), 50, 2, 4_321, 1).expect("answers");
+        let filling = Filling { stories: 50, shards: 2, votes: 4_321, batch: 100, seed: 1 };
+        let filled = fill(&mut fake, &names, &Zipf::new(50, 1.0), filling).expect("answers");
         assert_eq!(fake.total(), 4_321);
         assert_eq!(filled.tally.total(), 4_321);
         assert_eq!(filled.owned.iter().sum::<u64>(), 4_321);

@@ -20,6 +20,8 @@ pub const QUEUED_OPERATIONS_MAX: u64 = 64 << 20;
 /// The most messages of one shard under way. Enough for 200,000 a second at 5 ms each; what is more waits in the lane,
 /// where it can be seen that a shard that was down has a backlog.
 const IN_FLIGHT_MESSAGES_MAX: u32 = 1024;
+/// The most messages that a lane sends in its turn.
+pub const MESSAGES_AT_ONCE: u32 = 192;
 /// Sleep between looks for answers outside of a run.
 const DRAIN_SLEEP: Duration = Duration::from_millis(5);
 /// How long no answer at all may come outside of a run: a shard may be replaying its log.
@@ -68,6 +70,15 @@ pub struct Lanes {
     lanes: Vec<Lane>,
     in_flight: HashMap<Ticket, Message>,
     pool: Vec<Rows>,
+}
+
+/// How far [`Lanes::send`] went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// What is left waits for answers.
+    AllItCould,
+    /// Some lane could send more, after the others.
+    ItsTurn,
 }
 
 #[derive(Debug, Default)]
@@ -130,12 +141,19 @@ impl Lanes {
         self.lanes.iter().any(|lane| lane.queued_operations > QUEUED_OPERATIONS_MAX)
     }
 
-    /// Sends what the shards take.
-    pub fn send(&mut self, port: &mut impl Port, names: &Names) -> Result<(), Refused> {
+    /// Sends what the shards take, at most so much of each lane that all get their turns.
+    pub fn send(&mut self, port: &mut impl Port, names: &Names) -> Result<Sent, Refused> {
+        let mut sent = Sent::AllItCould;
         for lane in &mut self.lanes {
+            let mut left = MESSAGES_AT_ONCE;
             while lane.in_flight_messages < IN_FLIGHT_MESSAGES_MAX
                 && let Some(message) = lane.queue.front()
             {
+                if left == 0 {
+                    sent = Sent::ItsTurn;
+                    break;
+                }
+                left -= 1;
                 let ticket = match submit(port, names, message) {
                     Ok(ticket) => ticket,
                     Err(Refused::Busy) => break,
@@ -150,7 +168,7 @@ impl Lanes {
                 assert!(former.is_none(), "a ticket was given twice");
             }
         }
-        Ok(())
+        Ok(sent)
     }
 
     /// Takes the message that an answer belongs to.
