@@ -45,7 +45,7 @@ use release::Releases;
 use std::sync::Arc;
 use wal::{Appender, Flush};
 
-/// Counts for the status page; all since the process began.
+/// Counts for the status page; all since the process began, without what it did again in its replay.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
     /// Rows written by clients.

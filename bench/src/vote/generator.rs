@@ -197,6 +197,11 @@ impl<P: Port> Generator<P> {
             Wake::At(at_ns) => Duration::from_nanos(at_ns.saturating_sub(now_ns)).min(longest),
             Wake::Over => longest,
         };
+        if sleep.is_zero() {
+            // Whoever shares the core, such as the kernel's workers that complete the shards' flushes, need not wait for the
+            // scheduler's next tick.
+            std::thread::yield_now();
+        }
         self.port.wait(sleep, answers)
     }
 

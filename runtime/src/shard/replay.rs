@@ -52,7 +52,9 @@ impl Shard {
     ) -> Result<(), ShardError> {
         while self.cut.get(link) < position {
             match link {
-                Link::Ingest => self.apply_ingest(from)?,
+                Link::Ingest => {
+                    self.apply_ingest(from)?;
+                }
                 Link::Ticks => self.apply_ticks(from, position)?,
                 Link::Control | Link::Shard(_) => self.apply_control(self.cut.get(link) + 1)?,
             }

@@ -52,6 +52,7 @@ impl Shard {
             }
         }
         self.apply_message(what, from, label, message)?;
+        self.counters.messages_received += 1;
         if self.settings.causal_logging {
             self.log.append(RecordKind(record::RECEIVED), &[&record::received_header(self.label), bytes]);
         }
@@ -69,7 +70,7 @@ impl Shard {
         while self.cut.get(Link::Ingest) < limit
             && self.ingest.oldest().is_some_and(|lsn| lsn <= self.log.durable())
         {
-            self.apply_ingest(&"ingest")?;
+            self.counters.rows_written += self.apply_ingest(&"ingest")?;
         }
         let position = self.cut.get(Link::Ingest);
         if position > before && self.settings.causal_logging {
@@ -144,11 +145,11 @@ impl Shard {
         }
         self.received[usize::from(sender.0)].copy_from(&message.clock);
         self.consumed(link, position.0);
-        self.counters.messages_received += 1;
         Ok(())
     }
 
-    pub(super) fn apply_ingest(&mut self, from: &dyn Display) -> Result<(), ShardError> {
+    /// Applies the oldest write that waits; returns how many rows it has.
+    pub(super) fn apply_ingest(&mut self, from: &dyn Display) -> Result<u64, ShardError> {
         let Some(write) = self.ingest.take() else {
             return Err(unreadable(from, "it consumes a write that the log does not hold"));
         };
@@ -167,12 +168,11 @@ impl Shard {
             Ok(changed) => Outcome::Written { changed },
             Err(e) => Outcome::Refused { reason: Refusal::of_write(&e), message: e.to_string() },
         };
-        let rows = request.body.writes().iter().map(|write| u64::from(write.rows.count.to_native()));
-        self.counters.rows_written += rows.sum::<u64>();
+        let rows = request.body.writes().iter().map(|write| u64::from(write.rows.count.to_native())).sum();
         self.fronts.answer(FrontId(request.front.to_native()), request.sequence.to_native(), outcome);
         self.pool.give(write.request);
         self.consumed(Link::Ingest, write.position);
-        Ok(())
+        Ok(rows)
     }
 
     pub(super) fn apply_control(&mut self, position: u64) -> Result<(), ShardError> {
