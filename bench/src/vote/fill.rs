@@ -1,11 +1,12 @@
 //! Fills the tables with votes as fast as they go, for benchmarks of what comes afterwards.
 
 use fastrand::Rng;
+use operators::Rows;
 use runtime::ShardId;
 
 use crate::error::Error;
 use crate::tally::Tally;
-use crate::vote::lane::{Kind, Lanes, Message};
+use crate::vote::lane::{Kind, Lanes, MESSAGE_ROWS_MAX, Message};
 use crate::vote::port::{Outcome, Port};
 use crate::vote::workload::{Names, RowWriter, story_of};
 use crate::zipf::Zipf;
@@ -31,7 +32,7 @@ pub struct Filling {
     pub shards: u16,
     /// How many votes are cast.
     pub votes: u64,
-    /// Votes issued together; they go out as one message per shard.
+    /// Votes issued together; they go out as one message per shard, or more if there are very many.
     pub batch: u32,
     /// Seed of the stories that are picked.
     pub seed: u64,
@@ -51,11 +52,14 @@ pub fn fill(port: &mut impl Port, names: &Names, zipf: &Zipf, filling: Filling) 
             for _ in 0..u64::from(batch).min(round_end - user) {
                 user += 1;
                 let (owner, row) = writer.vote(zipf.pick(&mut rng), user as i64);
-                open[usize::from(owner.0)].push(row);
+                let rows = &mut open[usize::from(owner.0)];
+                rows.push(row);
+                if rows.count == MESSAGE_ROWS_MAX {
+                    close(&mut lanes, owner, rows);
+                }
             }
             for (shard, rows) in open.iter_mut().enumerate().filter(|(_, rows)| !rows.is_empty()) {
-                let rows = std::mem::replace(rows, lanes.buffer());
-                lanes.push(message(ShardId(shard as u16), rows));
+                close(&mut lanes, ShardId(shard as u16), rows);
             }
         }
         lanes.drain(port, names, |message, outcome| match outcome {
@@ -72,8 +76,10 @@ pub fn fill(port: &mut impl Port, names: &Names, zipf: &Zipf, filling: Filling) 
     }
 }
 
-fn message(shard: ShardId, rows: operators::Rows) -> Message {
-    Message { kind: Kind::Votes, shard, due_ns: 0, rows, again: false }
+/// Puts what has been gathered for a shard into its lane.
+fn close(lanes: &mut Lanes, shard: ShardId, open: &mut Rows) {
+    let rows = std::mem::replace(open, lanes.buffer());
+    lanes.push(Message { kind: Kind::Votes, shard, due_ns: 0, rows, again: false });
 }
 
 #[cfg(test)]

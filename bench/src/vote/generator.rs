@@ -15,7 +15,9 @@ use runtime::ShardId;
 
 use crate::error::Error;
 use crate::schedule::{Next, Schedule};
-use crate::vote::lane::{Kind, Lanes, MESSAGES_AT_ONCE, Message, QUEUED_OPERATIONS_MAX, Sent};
+use crate::vote::lane::{
+    Kind, Lanes, MESSAGE_ROWS_MAX, MESSAGES_AT_ONCE, Message, QUEUED_OPERATIONS_MAX, Sent,
+};
 use crate::vote::port::{Answered, Outcome, Port, Refused};
 use crate::vote::probe::{Look, Probes};
 use crate::vote::reads::Reads;
@@ -36,10 +38,6 @@ const SLEEP_MAX: Duration = Duration::from_millis(5);
 const SLEEP_WAITING_MAX: Duration = Duration::from_millis(1);
 /// How long everything may stand still after the end before the rest counts as never answered.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// Votes or keys of one message; what is more goes in another. Votes have 24 bytes.
-const MESSAGE_ROWS_MAX: u32 = 10_000;
-const _: () = assert!(MESSAGE_ROWS_MAX as usize * 24 <= runtime::front::WRITE_BYTES_MAX);
 
 /// What all generators of a run share.
 #[derive(Debug)]

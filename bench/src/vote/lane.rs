@@ -20,6 +20,10 @@ pub const QUEUED_OPERATIONS_MAX: u64 = 64 << 20;
 /// The most messages of one shard under way. Enough for 200,000 a second at 5 ms each; what is more waits in the lane,
 /// where it can be seen that a shard that was down has a backlog.
 const IN_FLIGHT_MESSAGES_MAX: u32 = 1024;
+/// Votes or keys of one message; what is more goes in another. Votes have 24 bytes.
+pub const MESSAGE_ROWS_MAX: u32 = 10_000;
+const _: () = assert!(MESSAGE_ROWS_MAX as usize * 24 <= runtime::front::WRITE_BYTES_MAX);
+
 /// The most messages that a lane sends in its turn.
 pub const MESSAGES_AT_ONCE: u32 = 192;
 /// Sleep between looks for answers outside of a run.
@@ -244,5 +248,56 @@ fn submit(port: &mut impl Port, names: &Names, message: &Message) -> Result<Tick
             // One more than there should be, so that a row too many is noticed.
             port.lookup(message.shard, names.view, &message.rows, ROWS_PER_STORY + 1)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use operators::{TableId, ViewId};
+
+    use super::*;
+    use crate::vote::port::Answered;
+    use crate::vote::workload::RowWriter;
+
+    /// Takes everything and answers nothing.
+    struct Taking(Ticket);
+
+    impl Port for Taking {
+        fn write(&mut self, _: ShardId, _: TableId, _: WriteKind, _: &Rows) -> Result<Ticket, Refused> {
+            unreachable!("only lookups are sent")
+        }
+
+        fn lookup(&mut self, _: ShardId, _: ViewId, _: &Rows, _: u32) -> Result<Ticket, Refused> {
+            self.0 += 1;
+            Ok(self.0)
+        }
+
+        fn wait(&mut self, _: Duration, _: &mut Vec<Answered>) -> Result<(), Refused> {
+            Ok(())
+        }
+
+        fn reconnect(&mut self) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_long_lane_does_not_keep_another_from_its_turn() {
+        let names = Names { stories: TableId(0), votes: TableId(1), view: ViewId(0) };
+        let (mut lanes, mut port, mut writer) = (Lanes::new(2), Taking(0), RowWriter::new(2));
+        let mut push = |shard, count| {
+            for _ in 0..count {
+                let mut rows = lanes.buffer();
+                writer.push_key(1, &mut rows);
+                let shard = ShardId(shard);
+                lanes.push(Message { kind: Kind::Lookups, shard, due_ns: 0, rows, again: false });
+            }
+        };
+        push(0, MESSAGES_AT_ONCE + 1);
+        push(1, 1);
+        assert_eq!(lanes.send(&mut port, &names), Ok(Sent::ItsTurn));
+        assert!(!lanes.is_sent(ShardId(0)) && lanes.is_sent(ShardId(1)));
+        assert_eq!(lanes.send(&mut port, &names), Ok(Sent::AllItCould));
+        assert!(lanes.is_sent(ShardId(0)));
     }
 }
