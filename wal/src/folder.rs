@@ -41,7 +41,7 @@ use crate::segment::{
 /// Zeros are written in pieces of this size where nobody waits beside: large enough for the disk's full speed.
 const FILL_BYTES: usize = 256 << 10;
 /// How often a lock that is held is tried again.
-const LOCK_RETRY: Duration = Duration::from_millis(1);
+pub(crate) const LOCK_RETRY: Duration = Duration::from_millis(1);
 
 /// How to open a log.
 #[derive(Clone, Debug)]
@@ -438,8 +438,8 @@ fn random_identity() -> io::Result<Identity> {
 
 /// Fills a segment that has been created, durably. The name is not yet durable.
 fn fill(new: &NewSegment) -> Result<(), Error> {
+    let file = new.open_to_fill()?;
     let filled = || -> io::Result<()> {
-        let file = open_direct(OpenOptions::new().write(true), &new.path, 0)?;
         let mut piece = FlushBuffer::zeros(FILL_BYTES);
         let header = new.first_block();
         piece

@@ -37,7 +37,7 @@ use crate::error::Error;
 use crate::faults::Faults;
 use crate::filling::Filling;
 use crate::flush::{Flush, FlushBuffer, FlushId};
-use crate::folder::{LogFolder, NewSegment};
+use crate::folder::{LOCK_RETRY, LogFolder, NewSegment};
 use crate::log_ring::{Completed, LogRing, Write};
 use crate::os;
 use crate::pace::PIECE_BYTES_MAX;
@@ -48,9 +48,6 @@ use crate::segment::SegmentId;
 const NO_ROOM_RETRY: Duration = Duration::from_millis(100);
 /// How long chores wait for their next turn: long beside the turn, short beside what they wait for by themselves.
 const CHORES_PAUSE: Duration = Duration::from_micros(100);
-/// How often, and how long, a lock is tried that this process itself has just let go of.
-const LOCK_RETRY: Duration = Duration::from_millis(1);
-const LOCK_DEADLINE: Duration = Duration::from_secs(10);
 /// Long enough for the timer not to have expired when it is first looked at, short enough not to be felt.
 const TURN: Duration = Duration::from_nanos(300);
 
@@ -69,6 +66,7 @@ impl std::fmt::Debug for LogDisk {
 
 struct Inner {
     path: PathBuf,
+    lock_deadline: Duration,
     faults: Faults,
     ring: RefCell<LogRing>,
     /// Counts what there is to [`exchange`](LogDisk::exchange), and other changes of the state.
@@ -119,14 +117,16 @@ impl LogDisk {
         folder.repair(tail)?;
         let ring =
             LogRing::new().map_err(|error| Error::io("set up an io_uring for", folder.path(), error))?;
+        let lock_deadline = folder.options().lock_deadline;
         let mut files = BTreeMap::new();
         for (segment, _) in tail.open_segments() {
             // The folder's own lock keeps everybody else out between the release and the lock.
             folder.release(segment);
-            files.insert(segment, Rc::new(open_segment(folder.path(), segment).await?));
+            files.insert(segment, Rc::new(open_segment(folder.path(), segment, lock_deadline).await?));
         }
         Ok(Self(Rc::new(Inner {
             path: folder.path().to_owned(),
+            lock_deadline,
             faults: folder.options().faults.clone(),
             ring: RefCell::new(ring),
             changes: Cell::new(0),
@@ -435,7 +435,7 @@ impl Inner {
             folder.adopt_segment(&new)
         });
         adopted.await?;
-        let file = open_segment(&self.path, id).await?;
+        let file = open_segment(&self.path, id, self.lock_deadline).await?;
         self.files.borrow_mut().insert(id, Rc::new(file));
         Ok(Some(size))
     }
@@ -490,16 +490,16 @@ impl Inner {
     }
 }
 
-/// Opens a segment so that every write is durable when it completes, and locks it.
-async fn open_segment(folder: &Path, id: SegmentId) -> Result<DmaFile, Error> {
+/// Opens a segment so that every write is durable when it completes, and locks it; waits for the lock until the deadline.
+async fn open_segment(folder: &Path, id: SegmentId, deadline: Duration) -> Result<DmaFile, Error> {
     let path = folder.join(id.file_name());
     let opened = OpenOptions::new().read(true).write(true).custom_flags(libc::O_DSYNC).dma_open(&path).await;
     let file = opened.map_err(|error| Error::io("open", &path, error.into()))?;
     let begin = Instant::now();
     while !os::try_lock(&file).map_err(|error| Error::io("lock", &path, error))? {
         // Who has just filled it has closed it, but the kernel may let go of it a little later.
-        if begin.elapsed() >= LOCK_DEADLINE {
-            let waited_ms = u64::try_from(LOCK_DEADLINE.as_millis()).unwrap_or(u64::MAX);
+        if begin.elapsed() >= deadline {
+            let waited_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
             return Err(Error::InUse { path, waited_ms });
         }
         glommio::timer::sleep(LOCK_RETRY).await;
